@@ -1,0 +1,1 @@
+//! Built up from here.

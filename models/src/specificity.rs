@@ -16,8 +16,8 @@ use crate::taxonomy::{TaxonIndex, Taxonomy};
 /// How far the sum of the leaf probabilities may be from 1 before the network is not believed.
 const SUM_TOLERANCE: f64 = 1e-2;
 
-/// The confidence cut-off t, in `[0, 1]`.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Serialize, Deserialize)]
+/// The confidence cut-off t, in `[0, 1]`; 0, which lets every node pass, by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 #[serde(try_from = "f64", into = "f64")]
 pub struct Threshold(f64);
 

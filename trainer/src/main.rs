@@ -116,6 +116,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let prepared = recipe.prepared()?;
             let measured = prepared.evaluate()?;
             print_table(&measured);
+            prepared.check_floor(&measured)?;
             let path = prepared.package(&measured, &out)?;
             println!("{}", path.display());
         }

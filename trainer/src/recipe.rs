@@ -169,6 +169,9 @@ pub struct EvaluateSettings {
     pub left_out: f64,
     /// Accuracies to find thresholds for, ascending.
     pub targets: Vec<f64>,
+    /// Species top-1 below which no package is made.
+    #[serde(default)]
+    pub floor: f64,
 }
 
 #[derive(Deserialize)]

@@ -53,6 +53,17 @@ impl Prepared {
         Ok(evaluate::measure(&trials, &self.recipe.evaluate.targets, self.recipe.seed)?)
     }
 
+    /// Refuses figures below the recipe's floor.
+    ///
+    /// # Errors
+    /// If species top-1 is below it.
+    pub fn check_floor(&self, measured: &Measured) -> anyhow::Result<()> {
+        let (reached, _) = measured.top1.get("species").copied().unwrap_or_default();
+        let floor = self.recipe.evaluate.floor;
+        anyhow::ensure!(reached >= floor, "species top-1 is {reached:.3}, below the recipe's floor of {floor}: no package made");
+        Ok(())
+    }
+
     /// Trains on every photograph and writes the package into `folder`.
     ///
     /// # Errors

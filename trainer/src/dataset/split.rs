@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldmark_models::taxonomy::Lineage;
 use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
-use rand::{Rng as _, SeedableRng as _};
+use rand::SeedableRng as _;
 
 use super::Photo;
 
@@ -32,13 +32,11 @@ pub fn random_split(photos: &[Photo], left_out: f64, seed: u64) -> Split {
     let mut unseen_species: Vec<&Lineage> = species.keys().copied().collect();
     unseen_species.shuffle(&mut random);
     unseen_species.truncate((species.len() as f64 * left_out).round() as usize);
-    let mut held_individuals = BTreeSet::new();
+    let mut held_individuals: BTreeSet<&str> = BTreeSet::new();
     for individuals in species.values().filter(|individuals| individuals.len() > 1) {
         let individuals: Vec<_> = individuals.iter().copied().collect();
-        held_individuals.extend(individuals.choose(&mut random));
+        held_individuals.extend(individuals.choose(&mut random).copied());
     }
-    // One draw more keeps the stream's length independent of what was drawn.
-    let _: u64 = random.random();
     let unseen_individuals: BTreeSet<&str> = photos
         .iter()
         .filter(|photo| unseen_species.contains(&&photo.lineage))

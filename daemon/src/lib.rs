@@ -1,1 +1,14 @@
-//! Built up from here.
+//! The fieldmark daemon, front to back as the data walks: [`config`] says which cameras there are, [`capture`]
+//! gives their frames, [`engine`] runs the model of a package on them, [`decide`] reads off how specific the
+//! answer may be, [`publish`] gets it to a broker. [`service`] wires the stages to threads, [`cli`] to people.
+//!
+//! The frame path (capture, engine, decision) runs on threads of its own and never waits for the network.
+#![forbid(unsafe_code)]
+
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod decide;
+pub mod engine;
+pub mod publish;
+pub mod service;

@@ -1,0 +1,84 @@
+//! `fieldmarkd check`: everything that can be known before running.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Failure, run};
+use crate::capture::{FilesSource, SourceError, read_picture};
+use crate::config::{CameraConfig, CameraSource, Config, FilesConfig};
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArguments {
+    /// Configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
+    let config = run::configured(&arguments.config)?;
+    println!("ok    configuration: node {}, broker {}", config.node.as_str(), config.mqtt.url);
+    let mut good = true;
+    match run::decider(&config.model) {
+        Ok(decider) => {
+            let (identity, tested) = (decider.identity(), decider.tested());
+            println!(
+                "ok    model: {} {} ({} leaves), {} golden pictures on {} within {:.1e} (allowed {:.1e}), threshold {}",
+                identity.name,
+                identity.version,
+                decider.taxonomy().leaf_count(),
+                tested.pictures,
+                decider.engine_name(),
+                tested.largest_difference,
+                tested.tolerance,
+                decider.cut_off().threshold
+            );
+        }
+        Err(failure) => {
+            good = false;
+            println!("FAIL  model: {failure}");
+        }
+    }
+    good &= check_cameras(&config);
+    if good { Ok(()) } else { Err(Failure::told()) }
+}
+
+fn check_cameras(config: &Config) -> bool {
+    let mut good = true;
+    for camera in &config.cameras {
+        let name = camera.name.as_str();
+        match check_camera(camera) {
+            Ok(found) => println!("ok    camera {name}: {found}"),
+            Err(error) => {
+                good = false;
+                println!("FAIL  camera {name}: {error}");
+            }
+        }
+    }
+    good
+}
+
+fn check_camera(camera: &CameraConfig) -> Result<String, SourceError> {
+    match &camera.source {
+        CameraSource::Files(files) => check_files(files),
+        CameraSource::V4l(device) => {
+            let failed = |source| SourceError::Device {
+                device: device.device.clone(),
+                attempt: "looking for it",
+                source,
+                advice: "; plug the camera in, or see `fieldmarkd cameras` for the ones there are".into(),
+            };
+            std::fs::metadata(&device.device).map_err(failed)?;
+            Ok(format!("{} is there", device.device.display()))
+        }
+    }
+}
+
+fn check_files(files: &FilesConfig) -> Result<String, SourceError> {
+    let list = FilesSource::new(files.clone()).list()?;
+    let unreadable = list.iter().filter(|path| read_picture(path).is_err()).count();
+    Ok(match unreadable {
+        0 => format!("{} pictures", list.len()),
+        bad => format!("{} pictures, {bad} of them unreadable (they will be skipped)", list.len()),
+    })
+}

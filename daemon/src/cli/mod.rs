@@ -1,0 +1,113 @@
+//! Arguments and what each subcommand does.
+
+mod cameras;
+mod check;
+mod classify;
+mod exit;
+mod listen;
+mod nodes;
+mod run;
+mod watch;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use exit::{Failure, conclude};
+
+/// Names the organism a camera sees, as specifically as it can be sure of, and publishes that over MQTT.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    args_conflicts_with_subcommands = true,
+    after_help = "Example: fieldmarkd --config /etc/fieldmark/fieldmark.toml"
+)]
+pub struct Fieldmarkd {
+    #[command(subcommand)]
+    command: Option<DaemonCommand>,
+    /// Configuration file; `conf.d/*.toml` beside it and FIELDMARK__… variables lie over it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// What the daemon's binary does.
+#[derive(Debug, Subcommand)]
+enum DaemonCommand {
+    /// Run the daemon (the default).
+    #[command(after_help = "Example: fieldmarkd run --config configs/demo.toml")]
+    Run(run::RunArguments),
+    /// Say whether a configuration, its model and its cameras are in order.
+    #[command(after_help = "Example: fieldmarkd check --config configs/demo.toml")]
+    Check(check::CheckArguments),
+    /// Name what pictures show.
+    #[command(after_help = "Example: fieldmarkd classify --json --prior Plantae leaf.jpg")]
+    Classify(classify::ClassifyArguments),
+    /// List the cameras of this machine.
+    #[command(after_help = "Example: fieldmarkd cameras --json")]
+    Cameras(cameras::CamerasArguments),
+}
+
+impl Fieldmarkd {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// With what to tell the user, and the exit code.
+    pub fn execute(self) -> Result<(), Failure> {
+        match (self.command, self.config) {
+            (Some(DaemonCommand::Run(arguments)), _) => run::execute(&arguments),
+            (Some(DaemonCommand::Check(arguments)), _) => check::execute(&arguments),
+            (Some(DaemonCommand::Classify(arguments)), _) => classify::execute(&arguments),
+            (Some(DaemonCommand::Cameras(arguments)), _) => cameras::execute(&arguments),
+            (None, Some(config)) => run::execute(&run::RunArguments { config }),
+            (None, None) => Err(Failure::usage(anyhow::anyhow!(
+                "nothing to do: give --config FILE to run the daemon, or see fieldmarkd --help"
+            ))),
+        }
+    }
+}
+
+/// Shows what fieldmark nodes publish.
+#[derive(Debug, Parser)]
+#[command(version, after_help = "Example: fieldmark watch --broker mqtt://broker.local:1883")]
+pub struct Fieldmark {
+    #[command(subcommand)]
+    command: OperatorCommand,
+}
+
+/// What the operators' binary does.
+#[derive(Debug, Subcommand)]
+enum OperatorCommand {
+    /// Print events as they arrive, as a table.
+    #[command(after_help = "Example: fieldmark watch --broker mqtt://127.0.0.1:1883")]
+    Watch(watch::WatchArguments),
+    /// List the nodes the broker knows.
+    #[command(after_help = "Example: fieldmark nodes --broker mqtt://127.0.0.1:1883")]
+    Nodes(nodes::NodesArguments),
+}
+
+impl Fieldmark {
+    /// Does what was asked.
+    ///
+    /// # Errors
+    /// With what to tell the user, and the exit code.
+    pub fn execute(self) -> Result<(), Failure> {
+        match self.command {
+            OperatorCommand::Watch(arguments) => watch::execute(&arguments),
+            OperatorCommand::Nodes(arguments) => nodes::execute(&arguments),
+        }
+    }
+}
+
+/// Which broker.
+#[derive(Debug, Args)]
+struct BrokerArguments {
+    /// The broker: mqtt://host:port, or mqtts://host:port for TLS.
+    #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883", env = "FIELDMARK_BROKER")]
+    broker: String,
+    /// User name.
+    #[arg(long)]
+    username: Option<String>,
+    /// File whose first line is the password.
+    #[arg(long, value_name = "FILE", requires = "username")]
+    password_file: Option<PathBuf>,
+}

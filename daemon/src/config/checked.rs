@@ -1,0 +1,483 @@
+//! The configuration everything else relies on: names that fit a topic, numbers in range, one source a camera.
+//!
+//! The checks are written out rather than derived (`garde` was tried): most of them tie two keys together
+//! ("`folder` or `files`", "`target` or `threshold`"), and each message names the full key, the value found and
+//! what is allowed, which a derived rule does not know.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use fieldmark_models::specificity::Threshold;
+use fieldmark_models::views::FractionBox;
+
+use super::raw::{RawBroker, RawCamera, RawConfig, RawModel, RawMqtt};
+use crate::decide::Sureness;
+
+const DEFAULT_TARGET: f64 = 0.9;
+const DEFAULT_BROKER_PORT: u16 = 1883;
+const DEFAULT_TLS_PORT: u16 = 8883;
+
+/// A value that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: {allowed}")]
+pub struct ConfigError {
+    /// Full name of the key, such as `camera.pond.rate_hz`.
+    pub key: String,
+    /// The value as written.
+    pub value: String,
+    /// What to write instead.
+    pub allowed: String,
+}
+
+fn refuse<T>(
+    key: impl Into<String>,
+    value: impl fmt::Display,
+    allowed: impl Into<String>,
+) -> Result<T, ConfigError> {
+    Err(ConfigError { key: key.into(), value: value.to_string(), allowed: allowed.into() })
+}
+
+/// Name of a node: one topic level.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeName(String);
+
+/// Name of a camera: one topic level, lower-case because configuration keys are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CameraName(String);
+
+/// Second topic levels that are not cameras.
+const RESERVED: [&str; 6] = ["status", "info", "metrics", "cmd", "reply", "model"];
+
+impl NodeName {
+    /// # Errors
+    /// If `name` is not 1 to 64 letters, digits, `-`, `_` or `.`, or is `fleet` or `release`.
+    pub fn new(name: &str) -> Result<Self, ConfigError> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let allowed = name != "fleet" && name != "release";
+        if !allowed || name.is_empty() || name.len() > 64 || !name.chars().all(fits) {
+            let rule = "give 1 to 64 letters, digits, - _ or . (it becomes an MQTT topic level; `fleet` and `release` are taken)";
+            return refuse("node", format!("{name:?}"), rule);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl CameraName {
+    /// # Errors
+    /// If `name` is not 1 to 64 of a-z, 0-9, `-` and `_`, or names a topic of the node itself.
+    pub fn new(name: &str) -> Result<Self, ConfigError> {
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
+        if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || RESERVED.contains(&name) {
+            let rule = format!(
+                "name a camera with 1 to 64 of a-z, 0-9, - and _, and not one of {}",
+                RESERVED.join(", ")
+            );
+            return refuse("camera", format!("{name:?}"), rule);
+        }
+        Ok(Self(name.into()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Where the broker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerUrl {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// TLS, with the system's certificates.
+    pub tls: bool,
+}
+
+impl BrokerUrl {
+    /// Parses `mqtt://host[:port]` or `mqtts://host[:port]`.
+    ///
+    /// # Errors
+    /// If it is another kind of URL, or carries what belongs into other keys.
+    pub fn parse(key: &str, text: &str) -> Result<Self, ConfigError> {
+        let rule = "give mqtt://host:port, or mqtts://host:port for TLS (user name and password have their own keys)";
+        let Ok(parsed) = url::Url::parse(text) else { return refuse(key, format!("{text:?}"), rule) };
+        let tls = match parsed.scheme() {
+            "mqtt" => false,
+            "mqtts" => true,
+            _ => return refuse(key, format!("{text:?}"), rule),
+        };
+        let plain = parsed.username().is_empty() && parsed.password().is_none();
+        let bare = matches!(parsed.path(), "" | "/") && parsed.query().is_none();
+        let Some(host) = parsed.host_str().filter(|host| !host.is_empty() && plain && bare) else {
+            return refuse(key, format!("{text:?}"), rule);
+        };
+        let default = if tls { DEFAULT_TLS_PORT } else { DEFAULT_BROKER_PORT };
+        // Brackets belong to the URL, not to the IPv6 address.
+        let host = host.trim_start_matches('[').trim_end_matches(']').into();
+        Ok(Self { host, port: parsed.port().unwrap_or(default), tls })
+    }
+}
+
+impl fmt::Display for BrokerUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.tls { "mqtts" } else { "mqtt" };
+        if self.host.contains(':') {
+            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{scheme}://{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Which model, and how sure it has to be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Package file; `None` takes the shipped one.
+    pub package: Option<PathBuf>,
+    /// Target or threshold.
+    pub sureness: Sureness,
+    /// Names or ids of the only taxa to expect; none means all.
+    pub priors: Vec<String>,
+}
+
+/// Where and how to publish.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MqttConfig {
+    /// The broker.
+    pub url: BrokerUrl,
+    /// User name.
+    pub username: Option<String>,
+    /// File whose first line is the password.
+    pub password_file: Option<PathBuf>,
+    /// Time between pings.
+    pub keep_alive: Duration,
+    /// Messages kept in memory while the broker is away; the oldest go first.
+    pub queue: usize,
+    /// How long a clean stop waits for acknowledgements.
+    pub stop_timeout: Duration,
+    /// Time between two `metrics` messages.
+    pub metrics: Duration,
+}
+
+/// The broker inside the daemon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Address it listens on.
+    pub listen: SocketAddr,
+}
+
+/// Pictures from files.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FilesConfig {
+    /// Folders are read in name order; files in the order given.
+    pub paths: Vec<PathBuf>,
+    /// Begin again after the last one.
+    pub repeat: bool,
+    /// Time between two pictures.
+    pub period: Duration,
+}
+
+/// How a camera hands over pixels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PixelFormat {
+    /// Motion JPEG.
+    Mjpg,
+    /// Packed 4:2:2, two bytes a pixel.
+    Yuyv,
+}
+
+impl PixelFormat {
+    /// The four characters Video4Linux knows it by.
+    #[must_use]
+    pub fn fourcc(self) -> &'static [u8; 4] {
+        match self {
+            Self::Mjpg => b"MJPG",
+            Self::Yuyv => b"YUYV",
+        }
+    }
+}
+
+/// A Video4Linux camera. The driver may grant other values than asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct V4lConfig {
+    /// Device file.
+    pub device: PathBuf,
+    /// Width asked for, pixels.
+    pub width: u32,
+    /// Height asked for, pixels.
+    pub height: u32,
+    /// Frames a second asked for.
+    pub fps: u32,
+    /// Pixel format asked for.
+    pub format: PixelFormat,
+}
+
+/// Where frames come from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum CameraSource {
+    /// Picture files.
+    Files(FilesConfig),
+    /// Video4Linux.
+    V4l(V4lConfig),
+}
+
+/// One camera.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CameraConfig {
+    /// Its name in topics.
+    pub name: CameraName,
+    /// Where its frames come from.
+    pub source: CameraSource,
+    /// Part of the frame to classify; the whole frame when absent.
+    pub region: Option<FractionBox>,
+    /// After this time an unchanged answer is published again; zero publishes every decision.
+    pub repeat: Duration,
+}
+
+/// Everything, checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// This node.
+    pub node: NodeName,
+    /// The model.
+    pub model: ModelConfig,
+    /// Publishing.
+    pub mqtt: MqttConfig,
+    /// The embedded broker, where one is wanted.
+    pub broker: Option<BrokerConfig>,
+    /// Log filter.
+    pub log: String,
+    /// Cameras, by name.
+    pub cameras: Vec<CameraConfig>,
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let broker = broker(&raw.broker)?;
+        if raw.camera.is_empty() {
+            let rule = "there is no camera: add a table [camera.NAME] with source = \"files\" or \"v4l\"";
+            return refuse("camera", "{}", rule);
+        }
+        let host_name = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let node = raw.node.unwrap_or_else(|| host_name().trim().to_owned());
+        Ok(Self {
+            node: NodeName::new(&node)?,
+            model: model(raw.model)?,
+            mqtt: mqtt(raw.mqtt, broker.as_ref())?,
+            broker,
+            log: raw.log.level.unwrap_or_else(|| "info".into()),
+            cameras: raw.camera.iter().map(|(name, raw)| camera(name, raw)).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn model(raw: RawModel) -> Result<ModelConfig, ConfigError> {
+    let sureness = match (raw.target, raw.threshold) {
+        (Some(target), Some(_)) => {
+            return refuse("model.target", target, "give a target or a threshold, not both");
+        }
+        (None, Some(threshold)) => match Threshold::new(threshold) {
+            Ok(threshold) => Sureness::Threshold(threshold),
+            Err(_) => return refuse("model.threshold", threshold, "give a number from 0 to 1"),
+        },
+        (target, None) => {
+            let target = target.unwrap_or(DEFAULT_TARGET);
+            Sureness::Target(in_range("model.target", target, 0.01, 0.999, "an accuracy")?)
+        }
+    };
+    Ok(ModelConfig { package: raw.package, sureness, priors: raw.priors })
+}
+
+fn mqtt(raw: RawMqtt, embedded: Option<&BrokerConfig>) -> Result<MqttConfig, ConfigError> {
+    let url = match (raw.url, embedded) {
+        (Some(url), _) => BrokerUrl::parse("mqtt.url", &url)?,
+        (None, Some(broker)) => loopback(broker.listen),
+        (None, None) => {
+            let rule =
+                "say where the broker is, such as mqtt://broker.local:1883, or set broker.embedded = true";
+            return refuse("mqtt.url", "(absent)", rule);
+        }
+    };
+    if raw.password_file.is_some() && raw.username.is_none() {
+        return refuse("mqtt.username", "(absent)", "mqtt.password_file needs a user name beside it");
+    }
+    let stop = in_range("mqtt.stop_timeout_s", raw.stop_timeout_s.unwrap_or(10.0), 0.1, 300.0, "seconds")?;
+    let metrics = in_range("mqtt.metrics_s", raw.metrics_s.unwrap_or(10.0), 0.1, 3600.0, "seconds")?;
+    let keep_alive = whole("mqtt.keep_alive_s", raw.keep_alive_s.unwrap_or(30), 5, 3600, "seconds")?;
+    let queue = whole("mqtt.queue", raw.queue.unwrap_or(10_000), 10, 1_000_000, "messages")?;
+    Ok(MqttConfig {
+        url,
+        username: raw.username,
+        password_file: raw.password_file,
+        keep_alive: Duration::from_secs(keep_alive.into()),
+        queue: queue as usize,
+        stop_timeout: Duration::from_secs_f64(stop),
+        metrics: Duration::from_secs_f64(metrics),
+    })
+}
+
+/// How the daemon reaches its own broker: one that listens on every address is reached on loopback.
+fn loopback(listen: SocketAddr) -> BrokerUrl {
+    let host = match listen {
+        SocketAddr::V4(address) if address.ip().is_unspecified() => "127.0.0.1".into(),
+        SocketAddr::V6(address) if address.ip().is_unspecified() => "::1".into(),
+        other => other.ip().to_string(),
+    };
+    BrokerUrl { host, port: listen.port(), tls: false }
+}
+
+fn broker(raw: &RawBroker) -> Result<Option<BrokerConfig>, ConfigError> {
+    let text = raw.listen.as_deref().unwrap_or("127.0.0.1:1883");
+    let Ok(listen) = text.parse::<SocketAddr>() else {
+        let rule = "give address:port, such as 127.0.0.1:1883, or 0.0.0.0:1883 for every interface";
+        return refuse("broker.listen", format!("{text:?}"), rule);
+    };
+    if listen.port() == 0 {
+        return refuse("broker.listen", format!("{text:?}"), "give a port from 1 to 65535");
+    }
+    Ok(raw.embedded.unwrap_or(false).then_some(BrokerConfig { listen }))
+}
+
+fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, ConfigError> {
+    let checked_name = CameraName::new(name)?;
+    let key = |key: &str| format!("camera.{name}.{key}");
+    // Two pictures of a folder are two scenes; two frames of a camera are mostly one.
+    let (source, repeat) = match raw.source.as_deref() {
+        Some("files") => (CameraSource::Files(files(&key, raw)?), 0.0),
+        Some("v4l") => (CameraSource::V4l(v4l(&key, raw)?), 10.0),
+        Some(other) => return refuse(key("source"), format!("{other:?}"), "give \"files\" or \"v4l\""),
+        None => return refuse(key("source"), "(absent)", "give \"files\" or \"v4l\""),
+    };
+    let region = match raw.region {
+        Some([left, top, right, bottom]) => match FractionBox::new(left, top, right, bottom) {
+            Ok(region) => Some(region),
+            Err(error) => return refuse(key("region"), format!("{:?}", error.0), error.to_string()),
+        },
+        None => None,
+    };
+    let repeat = in_range(key("repeat_s"), raw.repeat_s.unwrap_or(repeat), 0.0, 86_400.0, "seconds")?;
+    Ok(CameraConfig { name: checked_name, source, region, repeat: Duration::from_secs_f64(repeat) })
+}
+
+fn files(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<FilesConfig, ConfigError> {
+    let foreign = [
+        ("device", raw.device.is_some()),
+        ("width", raw.width.is_some()),
+        ("height", raw.height.is_some()),
+        ("fps", raw.fps.is_some()),
+        ("format", raw.format.is_some()),
+    ];
+    refuse_foreign(key, &foreign, "files")?;
+    let paths = match (&raw.folder, &raw.files) {
+        (Some(folder), None) => vec![folder.clone()],
+        (None, Some(files)) if !files.is_empty() => files.clone(),
+        (None, Some(_)) => return refuse(key("files"), "[]", "name at least one picture"),
+        (Some(_), Some(_)) => {
+            return refuse(key("files"), "[…]", "give a folder or a list of files, not both");
+        }
+        (None, None) => {
+            return refuse(
+                key("folder"),
+                "(absent)",
+                "give a folder of pictures, or `files`, a list of them",
+            );
+        }
+    };
+    let rate = in_range(key("rate_hz"), raw.rate_hz.unwrap_or(1.0), 0.001, 1000.0, "pictures a second")?;
+    let period = Duration::from_secs_f64(1.0 / rate);
+    Ok(FilesConfig { paths, repeat: raw.repeat.unwrap_or(true), period })
+}
+
+fn v4l(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<V4lConfig, ConfigError> {
+    let foreign = [
+        ("folder", raw.folder.is_some()),
+        ("files", raw.files.is_some()),
+        ("loop", raw.repeat.is_some()),
+        ("rate_hz", raw.rate_hz.is_some()),
+    ];
+    refuse_foreign(key, &foreign, "v4l")?;
+    let format = match raw.format.as_deref().unwrap_or("mjpg") {
+        "mjpg" => PixelFormat::Mjpg,
+        "yuyv" => PixelFormat::Yuyv,
+        other => return refuse(key("format"), format!("{other:?}"), "give \"mjpg\" or \"yuyv\""),
+    };
+    Ok(V4lConfig {
+        device: raw.device.clone().unwrap_or_else(|| "/dev/video0".into()),
+        width: whole(key("width"), raw.width.unwrap_or(1280), 16, 16_384, "pixels")?,
+        height: whole(key("height"), raw.height.unwrap_or(720), 16, 16_384, "pixels")?,
+        fps: whole(key("fps"), raw.fps.unwrap_or(10), 1, 240, "frames a second")?,
+        format,
+    })
+}
+
+fn refuse_foreign(
+    key: &impl Fn(&str) -> String,
+    foreign: &[(&str, bool)],
+    source: &str,
+) -> Result<(), ConfigError> {
+    match foreign.iter().find(|(_, present)| *present) {
+        Some((name, _)) => {
+            refuse(key(name), "…", format!("remove it: a camera with source = {source:?} has no such key"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn in_range(key: impl Into<String>, value: f64, low: f64, high: f64, unit: &str) -> Result<f64, ConfigError> {
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        refuse(key, value, format!("give {unit} from {low} to {high}"))
+    }
+}
+
+fn whole(key: impl Into<String>, value: i64, low: u32, high: u32, unit: &str) -> Result<u32, ConfigError> {
+    match u32::try_from(value) {
+        Ok(number) if (low..=high).contains(&number) => Ok(number),
+        _ => refuse(key, value, format!("give {unit} from {low} to {high}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_text;
+
+    fn refusal(text: &str) -> String {
+        load_text(text).expect_err("a refusal").to_string()
+    }
+
+    const CAMERA: &str = "[camera.pond]\nsource = \"files\"\nfolder = \"x\"\n";
+
+    #[test]
+    fn a_short_configuration_has_sensible_defaults() {
+        let config = load_text(&format!("node = \"n1\"\n[broker]\nembedded = true\n{CAMERA}")).expect("good");
+        assert_eq!(config.mqtt.url.to_string(), "mqtt://127.0.0.1:1883");
+        assert_eq!(config.model.sureness, Sureness::Target(0.9));
+        assert_eq!(config.cameras[0].repeat, Duration::ZERO);
+    }
+
+    #[test]
+    fn refusals_name_key_value_and_what_is_allowed() {
+        let base = format!("node = \"n\"\n[mqtt]\nurl = \"mqtt://h\"\n{CAMERA}");
+        insta::assert_snapshot!(refusal(&format!("{base}rate_hz = 0")), @"camera.pond.rate_hz = 0: give pictures a second from 0.001 to 1000");
+        insta::assert_snapshot!(refusal(&format!("{base}device = \"/dev/video0\"")), @r#"camera.pond.device = …: remove it: a camera with source = "files" has no such key"#);
+        insta::assert_snapshot!(refusal(&format!("{base}[model]\ntarget = 1.5")), @"model.target = 1.5: give an accuracy from 0.01 to 0.999");
+        insta::assert_snapshot!(refusal(&base.replace("mqtt://h", "http://h")), @r#"mqtt.url = "http://h": give mqtt://host:port, or mqtts://host:port for TLS (user name and password have their own keys)"#);
+        insta::assert_snapshot!(refusal(&base.replace("\"n\"", "\"a/b\"")), @r#"node = "a/b": give 1 to 64 letters, digits, - _ or . (it becomes an MQTT topic level; `fleet` and `release` are taken)"#);
+        insta::assert_snapshot!(refusal(&base.replace("pond", "status")), @r#"camera = "status": name a camera with 1 to 64 of a-z, 0-9, - and _, and not one of status, info, metrics, cmd, reply, model"#);
+        insta::assert_snapshot!(refusal(CAMERA), @"mqtt.url = (absent): say where the broker is, such as mqtt://broker.local:1883, or set broker.embedded = true");
+    }
+}

@@ -1,0 +1,119 @@
+//! Layers, later ones over earlier ones: the file, `conf.d/*.toml` beside it in name order, the environment.
+
+use std::path::{Path, PathBuf};
+
+use config::{Environment, File, FileFormat};
+
+use super::{Config, ConfigError, RawConfig};
+
+/// Environment variables that set keys begin with this: `FIELDMARK__MQTT__URL` sets `mqtt.url`.
+const ENVIRONMENT_PREFIX: &str = "FIELDMARK";
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file is not there or cannot be read.
+    #[error("cannot read configuration {path}: {source}; give the path of a file with --config")]
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML, an unknown key, or a value of another type.
+    #[error("the configuration cannot be used: {0}; correct or remove that key")]
+    Form(#[from] config::ConfigError),
+    /// A value out of its range.
+    #[error("the configuration cannot be used: {0}")]
+    Value(#[from] ConfigError),
+}
+
+/// Reads and checks the configuration at `path` with its `conf.d` folder and the environment over it. Relative
+/// paths in it are left as they are: they begin at the working directory.
+///
+/// # Errors
+/// If a file cannot be read, a key is unknown, or a value is of the wrong type or out of range.
+pub fn load(path: &Path) -> Result<Config, LoadError> {
+    let mut builder = config::Config::builder();
+    let mut layers = vec![path.to_owned()];
+    layers.extend(drop_ins(path)?);
+    for layer in layers {
+        let text = std::fs::read_to_string(&layer)
+            .map_err(|source| LoadError::File { path: layer.clone(), source })?;
+        // Parsed here first: the message then shows file, line and column.
+        if let Err(error) = text.parse::<toml::Table>() {
+            let message = format!("{}: {error}", layer.display());
+            return Err(config::ConfigError::Message(message.trim_end().into()).into());
+        }
+        builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
+    }
+    let environment =
+        Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__").try_parsing(true);
+    check(builder.add_source(environment))
+}
+
+/// Checks a configuration given as text, without `conf.d` and environment.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_text(text: &str) -> Result<Config, LoadError> {
+    check(config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)))
+}
+
+fn check(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Config, LoadError> {
+    let raw: RawConfig = builder.build()?.try_deserialize()?;
+    Ok(Config::try_from(raw)?)
+}
+
+fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let folder = path.parent().unwrap_or(Path::new(".")).join("conf.d");
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(LoadError::File { path: folder, source }),
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drop_ins_lie_over_the_file_in_name_order() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fieldmark.toml");
+        let base =
+            "node = \"a\"\n[broker]\nembedded = true\n[camera.c]\nsource = \"files\"\nfolder = \"x\"\n";
+        std::fs::write(&path, base).expect("write");
+        std::fs::create_dir(folder.path().join("conf.d")).expect("a folder");
+        std::fs::write(folder.path().join("conf.d/20.toml"), "node = \"c\"").expect("write");
+        std::fs::write(folder.path().join("conf.d/10.toml"), "node = \"b\"").expect("write");
+        assert_eq!(load(&path).expect("a configuration").node.as_str(), "c");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load_text("nodee = \"a\"").expect_err("a refusal").to_string();
+        assert!(error.contains("nodee") && error.contains("unknown field"), "{error}");
+    }
+
+    #[test]
+    fn every_example_configuration_is_accepted() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+        let files: Vec<_> = std::fs::read_dir(folder).expect("configs").filter_map(Result::ok).collect();
+        let is_toml = |path: &Path| path.extension().is_some_and(|extension| extension == "toml");
+        let files: Vec<_> = files.iter().map(std::fs::DirEntry::path).filter(|path| is_toml(path)).collect();
+        assert!(files.len() >= 4, "{files:?}");
+        for path in files {
+            let text = std::fs::read_to_string(&path).expect("a file");
+            load_text(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Views of a region into an engine, through buffers that are used again.
+
+use fieldmark_models::picture::Picture;
+use fieldmark_models::views::{FractionBox, RenderError, ViewRenderer, ViewSet};
+
+use crate::engine::{Engine, EngineError};
+
+/// Why a region got no probabilities.
+#[derive(Debug, thiserror::Error)]
+pub enum EyeError {
+    /// A view cannot be cut out.
+    #[error(transparent)]
+    Render(#[from] RenderError),
+    /// The engine failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// The memory between a picture and an engine.
+pub struct Eye {
+    renderer: ViewRenderer,
+    views: Vec<Vec<u8>>,
+    probabilities: Vec<f32>,
+}
+
+impl Eye {
+    /// Memory for one region seen in `views`, answered for `leaves` leaves.
+    #[must_use]
+    pub fn new(views: &ViewSet, leaves: usize) -> Self {
+        let buffers = views.views().iter().map(|_| vec![0; views.view_bytes()]).collect();
+        Self { renderer: ViewRenderer::new(), views: buffers, probabilities: vec![0.0; leaves] }
+    }
+
+    /// Leaf probabilities `[leaves]` of `region` of `picture`; `focus` replaces the middle in magnifying views.
+    ///
+    /// # Errors
+    /// If a view cannot be made, or the engine fails.
+    pub fn look(
+        &mut self,
+        views: &ViewSet,
+        engine: &mut dyn Engine,
+        picture: &Picture,
+        region: FractionBox,
+        focus: Option<FractionBox>,
+    ) -> Result<&[f32], EyeError> {
+        for (view, buffer) in views.views().iter().zip(&mut self.views) {
+            let shown = views.shown(view, region, focus);
+            self.renderer.render(picture, shown, views.input_size(), buffer)?;
+        }
+        engine.infer(&self.views, 1, &mut self.probabilities)?;
+        Ok(&self.probabilities)
+    }
+}

@@ -1,0 +1,310 @@
+//! What goes over the wire (DESIGN 4.3). Frozen by snapshot tests: a change of any of them is a change of `v`.
+
+use std::collections::BTreeMap;
+
+use fieldmark_models::specificity::Stop;
+use serde::{Deserialize, Serialize};
+
+use crate::capture::{CameraCounts, CameraState};
+use crate::decide::{BestLeaf, TaxonAnswer};
+use crate::engine::ModelIdentity;
+
+/// Version of all messages here.
+pub const VERSION: u32 = 1;
+
+/// Payloads of a node's status topic.
+pub mod status {
+    /// The node is connected.
+    pub const ONLINE: &str = "online";
+    /// The node was stopped in order.
+    pub const STOPPED: &str = "stopped";
+    /// The broker lost the node: its will.
+    pub const OFFLINE: &str = "offline";
+}
+
+/// What an event says of its track.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EventType {
+    /// The first of its track.
+    New,
+    /// A later one.
+    Update,
+    /// The last one. Not sent yet.
+    End,
+}
+
+/// Frames in a row with the same answer, until tracks follow organisms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Track {
+    /// Number of the track at its camera, from 0.
+    pub id: u64,
+    /// Frames in it so far.
+    pub hits: u64,
+}
+
+/// Part of the frame that was classified.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Region {
+    /// `[left, top, right, bottom]` in fractions of the frame.
+    #[serde(rename = "box")]
+    pub edges: [f64; 4],
+    /// `frame`, or `region` for a configured part.
+    pub name: String,
+}
+
+/// `fieldmark/N/C/detection` and `…/last`. `position` and `watch` are absent until there is something to say.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Detection {
+    /// [`VERSION`].
+    pub v: u32,
+    /// ULID of the event.
+    pub id: String,
+    /// Boot of the machine, as the kernel names it.
+    pub boot: String,
+    /// Number of the event at its node since the daemon started.
+    pub seq: u64,
+    /// What it says of its track.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// Name of the node.
+    pub node: String,
+    /// Name of the camera.
+    pub camera: String,
+    /// When the frame was taken: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// `ntp`, or `unsynchronised` where nobody vouches for the clock.
+    pub time_source: String,
+    /// Whether it was published before.
+    pub replay: bool,
+    /// The answer.
+    pub taxon: TaxonAnswer,
+    /// Its probability.
+    pub probability: f64,
+    /// The cut-off in force.
+    pub threshold: f64,
+    /// The accuracy the cut-off was measured for; absent where a cut-off was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Why the answer is not more specific.
+    pub stop: Stop,
+    /// The most probable leaf.
+    pub best_leaf: BestLeaf,
+    /// The track.
+    pub track: Track,
+    /// Where in the frame.
+    pub region: Region,
+    /// Who answered.
+    pub model: ModelIdentity,
+    /// With which engine.
+    pub engine: String,
+    /// Milliseconds from pixels to decision.
+    pub latency_ms: f64,
+}
+
+/// `fieldmark/N/info`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Info {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Name of the node.
+    pub node: String,
+    /// Version of the daemon.
+    pub fieldmark: String,
+    /// Boot of the machine.
+    pub boot: String,
+    /// When the daemon started: RFC 3339, UTC, milliseconds.
+    pub started: String,
+    /// The model that runs.
+    pub model: ModelIdentity,
+    /// The engine that runs it.
+    pub engine: String,
+    /// The cut-off in force.
+    pub threshold: f64,
+    /// The accuracy it was measured for; absent where a cut-off was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<f64>,
+    /// Taxa it can name, by rank.
+    pub taxa: BTreeMap<String, u64>,
+    /// Cameras.
+    pub cameras: Vec<String>,
+}
+
+/// `fieldmark/N/C/status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CameraStatus {
+    /// [`VERSION`].
+    pub v: u32,
+    /// How the camera is.
+    pub state: CameraState,
+    /// Since when: RFC 3339, UTC, milliseconds.
+    pub since: String,
+    /// `MJPG`, `YUYV` or `files`.
+    pub format: String,
+    /// `[width, height]` in pixels, where all frames are alike.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<(u32, u32)>,
+    /// Frames a second as granted or configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+    /// Why, where that needs saying.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What became of messages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueCounts {
+    /// Waiting for the broker.
+    pub waiting: u64,
+    /// Sent and not acknowledged.
+    pub in_flight: u64,
+    /// Acknowledged since the start.
+    pub acknowledged: u64,
+    /// Pushed out by newer ones while the broker was away.
+    pub dropped: u64,
+}
+
+/// `fieldmark/N/metrics`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// [`VERSION`].
+    pub v: u32,
+    /// When it was measured: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// Seconds since the daemon started.
+    pub uptime_s: u64,
+    /// Frames by camera: captured = inferred + dropped + skipped + waiting.
+    pub cameras: BTreeMap<String, CameraCounts>,
+    /// Messages.
+    pub queue: QueueCounts,
+    /// Memory in use, bytes; absent where the kernel does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rss_bytes: Option<u64>,
+}
+
+/// A time as messages carry it.
+#[must_use]
+pub fn wire_time(time: jiff::Timestamp) -> String {
+    format!("{time:.3}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identity() -> ModelIdentity {
+        let sha256 = fieldmark_models::package::Sha256Digest::of(b"package");
+        ModelIdentity { name: "garden".into(), version: "0.1.0".into(), sha256 }
+    }
+
+    fn time() -> String {
+        wire_time("2026-11-23T05:32:07.123Z".parse().expect("a time"))
+    }
+
+    fn frozen<T: Serialize + serde::de::DeserializeOwned + PartialEq + std::fmt::Debug>(
+        message: &T,
+    ) -> String {
+        let text = serde_json::to_string_pretty(message).expect("JSON");
+        assert_eq!(&serde_json::from_str::<T>(&text).expect("own message"), message);
+        text
+    }
+
+    fn detection() -> Detection {
+        let lineage = ["Plantae", "Tracheophyta", "Magnoliopsida", "Fagales", "Fagaceae", "Quercus"];
+        Detection {
+            v: VERSION,
+            id: "01JDBZ3V7WQ2M0X5C8R9T4K6HN".into(),
+            boot: "2f1f4f3e-6a58-4f3b-9a70-0c5d5a3a9f10".into(),
+            seq: 812,
+            kind: EventType::New,
+            node: "n1".into(),
+            camera: "pond".into(),
+            time: time(),
+            time_source: "ntp".into(),
+            replay: false,
+            taxon: TaxonAnswer {
+                id: "genus:Plantae|Quercus".into(),
+                name: "Quercus".into(),
+                rank: "genus".into(),
+                depth: 6,
+                common_name: Some("oak".into()),
+                lineage: lineage.map(Into::into).into(),
+            },
+            probability: 0.93,
+            threshold: 0.88,
+            target: Some(0.9),
+            stop: Stop::Threshold,
+            best_leaf: BestLeaf { name: "Quercus robur".into(), probability: 0.41 },
+            track: Track { id: 7, hits: 9 },
+            region: Region { edges: [0.1, 0.2, 0.5, 0.6], name: "region".into() },
+            model: identity(),
+            engine: "tract-f32".into(),
+            latency_ms: 18.2,
+        }
+    }
+
+    #[test]
+    fn a_detection_has_these_fields() {
+        insta::assert_snapshot!(frozen(&detection()));
+    }
+
+    #[test]
+    fn a_detection_of_the_root_has_no_lineage_and_nothing_unknown_is_sent() {
+        let taxon = TaxonAnswer {
+            id: "root".into(),
+            name: "Life".into(),
+            rank: "root".into(),
+            depth: 0,
+            common_name: None,
+            lineage: Vec::new(),
+        };
+        insta::assert_snapshot!(frozen(&Detection { taxon, target: None, ..detection() }));
+    }
+
+    #[test]
+    fn info_has_these_fields() {
+        let info = Info {
+            v: VERSION,
+            node: "n1".into(),
+            fieldmark: "0.1.0".into(),
+            boot: "2f1f4f3e-6a58-4f3b-9a70-0c5d5a3a9f10".into(),
+            started: time(),
+            model: identity(),
+            engine: "tract-f32".into(),
+            threshold: 0.88,
+            target: Some(0.9),
+            taxa: BTreeMap::from([("genus".into(), 3), ("species".into(), 5)]),
+            cameras: vec!["pond".into()],
+        };
+        insta::assert_snapshot!(frozen(&info));
+    }
+
+    #[test]
+    fn a_camera_status_has_these_fields() {
+        let status = CameraStatus {
+            v: VERSION,
+            state: CameraState::Lost,
+            since: time(),
+            format: "MJPG".into(),
+            size: Some((1280, 720)),
+            fps: Some(30.0),
+            reason: Some("unplugged".into()),
+        };
+        insta::assert_snapshot!(frozen(&status));
+    }
+
+    #[test]
+    fn metrics_have_these_fields() {
+        let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 1, waiting: 1 };
+        let metrics = Metrics {
+            v: VERSION,
+            time: time(),
+            uptime_s: 60,
+            cameras: BTreeMap::from([("pond".into(), counts)]),
+            queue: QueueCounts { waiting: 1, in_flight: 2, acknowledged: 3, dropped: 0 },
+            rss_bytes: Some(200_000_000),
+        };
+        insta::assert_snapshot!(frozen(&metrics));
+    }
+}

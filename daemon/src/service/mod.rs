@@ -1,0 +1,10 @@
+//! The stages on their threads: a capture thread a camera, one inference thread, and the network's own.
+
+mod inference;
+pub mod logging;
+mod machine;
+mod node;
+
+mod run;
+
+pub use run::{RunError, run};

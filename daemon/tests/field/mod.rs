@@ -1,0 +1,12 @@
+//! What an end-to-end test needs: a folder with a package and pictures, a real broker, a listener, the daemon.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+mod broker;
+mod package;
+mod picture;
+mod process;
+
+pub use broker::{Broker, Listener, free_port};
+pub use package::{Flaw, write_package};
+pub use picture::{GREEN, RED, png, write_folder};
+pub use process::{Field, Output, fieldmark, fieldmarkd};

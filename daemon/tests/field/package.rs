@@ -1,0 +1,167 @@
+//! A tiny real model: red pictures are honey bees, green ones are oaks of either of two species. Its graph has the
+//! operators of a real one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use fieldmark_models::calibration::{Calibration, Point};
+use fieldmark_models::onnx::{self, Side, attribute_kind, data_type};
+use fieldmark_models::package::{Draft, Golden, GoldenPicture};
+use fieldmark_models::specificity::Threshold;
+use fieldmark_models::taxonomy::{Lineage, Rank, Taxonomy, TaxonomyBuilder};
+use fieldmark_models::views::{View, ViewSet};
+use prost::Message as _;
+
+const SIDE: i64 = 32;
+
+/// Weights from [red, green, blue] of the whole and of the crop view to the three leaves.
+const WEIGHTS: [[f32; 3]; 6] =
+    [[4.0, -4.0, -4.0], [-4.0, 4.0, 4.0], [0.0; 3], [4.0, -4.0, -4.0], [-4.0, 4.0, 4.0], [0.0; 3]];
+
+fn value(name: &str, elem_type: i32, sides: &[i64]) -> onnx::ValueInfo {
+    let side = |&length: &i64| onnx::Dimension {
+        side: Some(if length < 0 { Side::Named("N".into()) } else { Side::Fixed(length) }),
+    };
+    let shape = onnx::Shape { dim: sides.iter().map(side).collect() };
+    let tensor = onnx::TensorType { elem_type, shape: Some(shape) };
+    onnx::ValueInfo { name: name.into(), value_type: Some(onnx::ValueType { tensor: Some(tensor) }) }
+}
+
+fn tensor(name: &str, dims: &[i64], data: &[f32]) -> onnx::Tensor {
+    let raw_data = data.iter().flat_map(|number| number.to_le_bytes()).collect();
+    onnx::Tensor { dims: dims.into(), data_type: data_type::FLOAT, name: name.into(), raw_data }
+}
+
+fn node(op_type: &str, input: &[&str], output: &str, attribute: Vec<onnx::Attribute>) -> onnx::Node {
+    let input = input.iter().map(|&name| name.into()).collect();
+    let (name, op_type) = (output.to_owned(), op_type.to_owned());
+    onnx::Node { input, output: vec![output.into()], name, op_type, attribute }
+}
+
+fn int(name: &str, int: i64) -> onnx::Attribute {
+    onnx::Attribute { name: name.into(), int, kind: attribute_kind::INT, ..Default::default() }
+}
+
+fn ints(name: &str, ints: &[i64]) -> onnx::Attribute {
+    onnx::Attribute { name: name.into(), ints: ints.into(), kind: attribute_kind::INTS, ..Default::default() }
+}
+
+/// uint8 pixels to a column's features: scaled, convolved with stride and asymmetric pads, clipped.
+fn column(view: &str) -> Vec<onnx::Node> {
+    let name = |step: &str| format!("{view}_{step}");
+    let pads = vec![ints("kernel_shape", &[3, 3]), ints("strides", &[2, 2]), ints("pads", &[0, 0, 1, 1])];
+    vec![
+        node("Cast", &[view], &name("float"), vec![int("to", i64::from(data_type::FLOAT))]),
+        node("Transpose", &[&name("float")], &name("chw"), vec![ints("perm", &[0, 3, 1, 2])]),
+        node("Mul", &[&name("chw"), "scale"], &name("scaled"), vec![]),
+        node("Conv", &[&name("scaled"), "stem"], &name("stem"), pads),
+        node("Clip", &[&name("stem"), "zero", "six"], &name("out"), vec![]),
+    ]
+}
+
+fn graph(leaves: usize) -> Vec<u8> {
+    // The stem passes every channel's top left pixel on.
+    let stem: Vec<f32> = (0..81).map(|i| if i % 9 == 0 && (i / 9) % 4 == 0 { 1.0 } else { 0.0 }).collect();
+    let head: Vec<f32> = WEIGHTS.iter().flat_map(|row| (0..leaves).map(|leaf| row[leaf % 3])).collect();
+    let mut nodes = column("whole");
+    nodes.extend(column("crop"));
+    nodes.extend([
+        node("Concat", &["whole_out", "crop_out"], "merged", vec![int("axis", 1)]),
+        node("GlobalAveragePool", &["merged"], "pooled", vec![]),
+        node("Flatten", &["pooled"], "features", vec![int("axis", 1)]),
+        node("Gemm", &["features", "head", "bias"], "logits", vec![]),
+        node("Softmax", &["logits"], "probabilities", vec![int("axis", -1)]),
+    ]);
+    let leaves_i64 = i64::try_from(leaves).expect("few leaves");
+    let graph = onnx::Graph {
+        node: nodes,
+        name: "toy".into(),
+        initializer: vec![
+            tensor("scale", &[], &[1.0 / 255.0]),
+            tensor("zero", &[], &[0.0]),
+            tensor("six", &[], &[6.0]),
+            tensor("stem", &[3, 3, 3, 3], &stem),
+            tensor("head", &[6, leaves_i64], &head),
+            tensor("bias", &[leaves_i64], &vec![0.0; leaves]),
+        ],
+        input: ["whole", "crop"].map(|name| value(name, data_type::UINT8, &[-1, SIDE, SIDE, 3])).into(),
+        output: vec![value("probabilities", data_type::FLOAT, &[-1, leaves_i64])],
+    };
+    let opset_import = vec![onnx::OperatorSet { domain: String::new(), version: 17 }];
+    onnx::Model { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() }.encode_to_vec()
+}
+
+fn taxonomy() -> Taxonomy {
+    let mut builder = TaxonomyBuilder::new();
+    for (kingdom, genus, species, common) in [
+        ("Animalia", "Apis", "Apis mellifera", "honey bee"),
+        ("Plantae", "Quercus", "Quercus petraea", "sessile oak"),
+        ("Plantae", "Quercus", "Quercus robur", "English oak"),
+    ] {
+        let levels = [(Rank::Kingdom, kingdom), (Rank::Genus, genus), (Rank::Species, species)];
+        builder.insert(&Lineage::new(levels).expect("a lineage"), Some(common));
+    }
+    builder.build().expect("a tree")
+}
+
+fn calibration() -> Calibration {
+    let point = |target, threshold| Point {
+        target,
+        threshold: Threshold::new(threshold).expect("a threshold"),
+        accuracy: target,
+        accuracy_low: target - 0.05,
+        accuracy_high: 1.0,
+        mean_depth: 2.5,
+        ranks: BTreeMap::from([("species".into(), 1.0)]),
+    };
+    Calibration::new(100, 1.0, vec![point(0.8, 0.4), point(0.9, 0.6)]).expect("a curve")
+}
+
+/// A red picture's answer, by hand: logits 8, -8, -8.
+fn golden_answer() -> Vec<f32> {
+    let logits = [8.0_f32, -8.0, -8.0].map(f32::exp);
+    logits.map(|logit| logit / logits.iter().sum::<f32>()).into()
+}
+
+/// How a package is wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Not at all.
+    None,
+    /// Its graph answers for one leaf more than the taxonomy has.
+    Leaves,
+    /// Its golden answers are another network's.
+    Golden,
+}
+
+pub fn write_package(path: &Path, flaw: Flaw) {
+    let view = |name: &str, magnification| View { name: name.into(), magnification };
+    let views = ViewSet::new(vec![view("whole", 1.0), view("crop", 2.0)], 32).expect("views");
+    let mut probabilities = golden_answer();
+    if flaw == Flaw::Golden {
+        probabilities.reverse();
+    }
+    let picture = GoldenPicture {
+        file: "golden/red.png".into(),
+        licence: "CC0-1.0".into(),
+        attribution: "rendered by the project".into(),
+        probabilities,
+    };
+    let (taxonomy, calibration) = (taxonomy(), calibration());
+    let draft = Draft {
+        name: "toy",
+        version: semver::Version::new(0, 1, 0),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        preset: "efficientnet-lite0",
+        licence: "CC0-1.0",
+        provenance: vec!["rendered by the project".into()],
+        views: &views,
+        taxonomy: &taxonomy,
+        calibration: &calibration,
+        golden: &Golden { tolerance: 1e-4, picture: vec![picture] },
+        golden_pictures: vec![("red.png".into(), super::picture::png([255, 0, 0]))],
+        model: graph(if flaw == Flaw::Leaves { 4 } else { 3 }),
+        report: "<p>toy".into(),
+    };
+    draft.write(std::fs::File::create(path).expect("a file")).expect("a package");
+}

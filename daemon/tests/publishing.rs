@@ -104,6 +104,27 @@ fn metrics_account_for_every_frame() {
 }
 
 #[test]
+fn an_empty_folder_is_told_and_waited_for() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let listener = Listener::start(port, "311");
+    let field = Field::new(&at(port), 0, "rate_hz = 20.0", "");
+    let _daemon = field.start();
+    let states = || -> Vec<_> {
+        let heard = listener.on("fieldmark/n1/pond/status");
+        heard.iter().map(|text| json(text)["state"].as_str().expect("a state").to_owned()).collect()
+    };
+    listener.wait("fieldmark/n1/pond/status", |heard| {
+        heard.iter().any(|text| text.contains("holds no picture: put BMP"))
+    });
+    field::write_folder(&field.path("pictures"), 1);
+    listener.wait(DETECTION, |heard| !heard.is_empty());
+    listener.wait("fieldmark/n1/pond/status", |_| states().ends_with(&["streaming".into()]));
+    assert_eq!(states().first().map(String::as_str), Some("lost"));
+    assert_eq!(field.log().matches("holds no picture").count(), 1, "{}", field.log());
+}
+
+#[test]
 fn a_broker_absent_at_boot_is_found_when_it_appears() {
     let port = free_port();
     let field = Field::new(&at(port), 4, "rate_hz = 20.0\nloop = false", "");

@@ -51,6 +51,7 @@ struct Capture {
     source: Box<dyn Source>,
     frames: Arc<LatestFrames>,
     state: CameraState,
+    skipped: u64,
     tell: Box<dyn Fn(StateChange) + Send>,
 }
 
@@ -68,7 +69,8 @@ impl CaptureThread {
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, state) = (Arc::clone(&stop), CameraState::Starting);
-        let mut capture = Capture { camera, name: name.into(), source, frames, state, tell: Box::new(tell) };
+        let mut capture =
+            Capture { camera, name: name.into(), source, frames, state, skipped: 0, tell: Box::new(tell) };
         let thread = std::thread::Builder::new().name(format!("capture-{name}"));
         let handle = thread.spawn(move || while !stopped.load(Ordering::Relaxed) && capture.step() {})?;
         Ok(Self { stop, handle })
@@ -91,7 +93,11 @@ impl Capture {
             }
             Ok(Captured::Skipped(reason)) => {
                 self.frames.skip(self.camera);
-                tracing::warn!(camera = %self.name, "a frame was skipped: {reason}");
+                self.skipped += 1;
+                // The first, and then ever more rarely: a camera may send thousands of bad frames.
+                if self.skipped.is_power_of_two() {
+                    tracing::warn!(camera = %self.name, skipped = self.skipped, "a frame was skipped: {reason}");
+                }
             }
             Ok(Captured::End) => {
                 self.change(CameraState::Ended, None);

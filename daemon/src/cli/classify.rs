@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 use fieldmark_models::specificity::{Stop, Threshold};
 use fieldmark_models::views::FractionBox;
@@ -82,7 +81,7 @@ pub(super) fn execute(arguments: &ClassifyArguments) -> Result<(), Failure> {
 
 fn classify(decider: &mut Decider, file: &Path, focus: Option<FractionBox>) -> anyhow::Result<Answer> {
     let picture = read_picture(file)?;
-    decider.decide(&picture, FractionBox::FRAME, focus).context("the picture was read but got no decision")
+    Ok(decider.decide(&picture, FractionBox::FRAME, focus)?)
 }
 
 /// A line of JSON.
@@ -119,8 +118,8 @@ fn print_answer(file: &Path, answer: Answer, json: bool) {
 
 fn print_error(file: &Path, error: &anyhow::Error, json: bool) {
     if json {
-        println!("{}", serde_json::json!({ "file": file.to_string_lossy(), "error": format!("{error:#}") }));
+        println!("{}", serde_json::json!({ "file": file.to_string_lossy(), "error": format!("{error}") }));
     } else {
-        eprintln!("{}: {error:#}", file.display());
+        eprintln!("{}: {error}", file.display());
     }
 }

@@ -48,7 +48,8 @@ pub fn conclude<A: Parser>(execute: impl FnOnce(A) -> Result<(), Failure>) -> Ex
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, error }) => {
             if let Some(error) = error {
-                eprintln!("error: {error:#}");
+                // Every message of ours carries its cause already.
+                eprintln!("error: {error}");
             }
             ExitCode::from(code)
         }
@@ -57,6 +58,6 @@ pub fn conclude<A: Parser>(execute: impl FnOnce(A) -> Result<(), Failure>) -> Ex
 
 impl std::fmt::Display for Failure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.error.as_ref().map_or(Ok(()), |error| write!(f, "{error:#}"))
+        self.error.as_ref().map_or(Ok(()), |error| write!(f, "{error}"))
     }
 }

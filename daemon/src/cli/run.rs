@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
 
 use super::Failure;
@@ -28,7 +27,7 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
         largest_difference = tested.largest_difference, "model ready"
     );
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    threads.context("starting the network's threads")?.block_on(service::run(&config, decider))?;
+    threads?.block_on(service::run(&config, decider))?;
     Ok(())
 }
 

@@ -456,7 +456,8 @@ mod tests {
     use crate::config::load_text;
 
     fn refusal(text: &str) -> String {
-        load_text(text).expect_err("a refusal").to_string()
+        let message = load_text(text).expect_err("a refusal").to_string();
+        message.strip_prefix("the configuration cannot be used: ").expect("a refused value").to_owned()
     }
 
     const CAMERA: &str = "[camera.pond]\nsource = \"files\"\nfolder = \"x\"\n";

@@ -29,7 +29,8 @@ pub enum LoadError {
 }
 
 /// Reads and checks the configuration at `path` with its `conf.d` folder and the environment over it. Relative
-/// paths in it are left as they are: they begin at the working directory.
+/// paths in it are left as they are: they begin at the working directory. Of lists, the environment can set
+/// `model.priors` only (`FIELDMARK__MODEL__PRIORS=Animalia,Fungi`).
 ///
 /// # Errors
 /// If a file cannot be read, a key is unknown, or a value is of the wrong type or out of range.
@@ -47,8 +48,12 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
         }
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let environment =
-        Environment::with_prefix(ENVIRONMENT_PREFIX).prefix_separator("__").separator("__").try_parsing(true);
+    let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("model.priors");
     check(builder.add_source(environment))
 }
 

@@ -12,14 +12,13 @@ const INSTALLED: &str = "/usr/share/fieldmark/models";
 const CHECKOUT: &str = "models/packages";
 
 /// There is no package to use.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "no model is named and no {SHIPPED}-VERSION.fieldmark was found in {searched}; name a package (--model or \
-     model.package), or set {VARIABLE} to its path"
+    "no model is named, and there is no {SHIPPED}-VERSION.fieldmark in {CHECKOUT} (of the working directory, the \
+     binary's, or one above them) nor in {INSTALLED}; name a package (--model, or model.package in the \
+     configuration), or set {VARIABLE} to its path"
 )]
-pub struct NoShippedModel {
-    searched: String,
-}
+pub struct NoShippedModel;
 
 /// The package to use when none is named: `FIELDMARK_MODEL`; else the newest `garden-*.fieldmark` in the first
 /// folder that has one: `models/packages` in the working directory or an ancestor of it, the same for the
@@ -31,10 +30,7 @@ pub fn shipped_package() -> Result<PathBuf, NoShippedModel> {
     if let Some(named) = std::env::var_os(VARIABLE).filter(|named| !named.is_empty()) {
         return Ok(named.into());
     }
-    let folders = folders();
-    let found = folders.iter().find_map(|folder| newest(folder));
-    let list = || folders.iter().map(|folder| folder.display().to_string()).collect::<Vec<_>>().join(", ");
-    found.ok_or_else(|| NoShippedModel { searched: list() })
+    folders().iter().find_map(|folder| newest(folder)).ok_or(NoShippedModel)
 }
 
 fn folders() -> Vec<PathBuf> {

@@ -1,5 +1,5 @@
 //! What an end-to-end test needs: a folder with a package and pictures, a real broker, a listener, the daemon.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part")]
 
 mod broker;
 mod package;

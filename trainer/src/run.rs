@@ -60,7 +60,10 @@ impl Prepared {
     pub fn check_floor(&self, measured: &Measured) -> anyhow::Result<()> {
         let (reached, _) = measured.top1.get("species").copied().unwrap_or_default();
         let floor = self.recipe.evaluate.floor;
-        anyhow::ensure!(reached >= floor, "species top-1 is {reached:.3}, below the recipe's floor of {floor}: no package made");
+        anyhow::ensure!(
+            reached >= floor,
+            "species top-1 is {reached:.3}, below the recipe's floor of {floor}: no package made"
+        );
         Ok(())
     }
 

@@ -45,12 +45,14 @@ pub struct Unseen {
 /// # Errors
 /// If the figures are no calibration, which means there were no trials.
 pub fn measure(trials: &Trials, targets: &[f64], seed: u64) -> Result<Measured, CalibrationError> {
-    // Halves by photograph: pictures of one photograph are no independent evidence.
-    let fitted = |trial: &&Trial| trial.seen && trial.photo % 2 == 0;
-    let judged = |trial: &&Trial| trial.seen && trial.photo % 2 == 1;
-    let temperature = trials.best_temperature(trials.trials.iter().filter(fitted));
-    let fitting: Vec<&Trial> = trials.trials.iter().filter(fitted).collect();
-    let judging: Vec<&Trial> = trials.trials.iter().filter(judged).collect();
+    // Halves by photograph: pictures of one photograph are no independent evidence. Pictures as they are
+    // classified, not composites: a threshold is only as good as its pictures are like those of the field.
+    let half = |odd: bool| -> Vec<&Trial> {
+        let is = |t: &&Trial| t.seen && t.kind == Kind::Plain && t.photo.is_multiple_of(2) != odd;
+        trials.trials.iter().filter(is).collect()
+    };
+    let (fitting, judging) = (half(false), half(true));
+    let temperature = trials.best_temperature(&fitting);
     let strangers: Vec<&Trial> = trials.trials.iter().filter(|t| !t.seen && t.kind == Kind::Plain).collect();
     let mut control = SpecificityControl::new();
     let (mut curve, mut unseen, mut floor) = (Vec::new(), Vec::new(), Threshold::default());

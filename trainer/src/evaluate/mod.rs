@@ -154,14 +154,14 @@ impl Trials {
 
     /// The temperature under which the true leaves of `trials` are most probable, by golden-section search.
     #[must_use]
-    pub fn best_temperature<'a>(&'a self, trials: impl Iterator<Item = &'a Trial> + Clone) -> f64 {
+    pub fn best_temperature(&self, trials: &[&Trial]) -> f64 {
         let loss = |temperature: f64| -> f64 {
-            let of = |trial: &Trial| {
+            let of = |trial: &&Trial| {
                 let leaves = self.trees[trial.tree].taxon(trial.truth).leaves();
                 let mass: f32 = softmax(&trial.logits, temperature)[leaves].iter().sum();
                 -f64::from(mass.max(1e-9)).ln()
             };
-            trials.clone().map(of).sum()
+            trials.iter().map(of).sum()
         };
         let (mut low, mut high): (f64, f64) = (0.05f64.ln(), 20f64.ln());
         let ratio = (5f64.sqrt() - 1.0) / 2.0;

@@ -9,20 +9,21 @@ use fieldmark_models::views::{ViewRenderer, ViewSet};
 use image::{DynamicImage, ImageFormat, Rgb, RgbImage};
 
 use crate::features::{FeaturesError, Runner};
+use crate::pictures::PicturesError;
 
 /// Rounding of float engines on these networks stays a hundred times below this.
 const TOLERANCE: f32 = 1e-3;
 /// Side in pixels.
 const SIDE: u32 = 160;
 
+/// Name and content of a picture file.
+pub type PictureFile = (String, Vec<u8>);
+
 /// Renders the pictures and asks `model` about them.
 ///
 /// # Errors
 /// If the model does not run.
-pub fn golden_pictures(
-    model: &[u8],
-    views: &ViewSet,
-) -> Result<(Golden, Vec<(String, Vec<u8>)>), FeaturesError> {
+pub fn golden_pictures(model: &[u8], views: &ViewSet) -> Result<(Golden, Vec<PictureFile>), FeaturesError> {
     let runner = Runner::new(model, views)?;
     let mut renderer = ViewRenderer::new();
     let mut golden = Golden { tolerance: TOLERANCE, picture: Vec::new() };
@@ -30,7 +31,7 @@ pub fn golden_pictures(
     for (name, paint) in [("petals.png", petals as fn(f32, f32) -> [f32; 3]), ("stripes.png", stripes)] {
         let image = render(paint);
         let picture =
-            Picture::from_rgb(SIDE, SIDE, image.as_raw().clone()).unwrap_or_else(|_| unreachable!());
+            Picture::from_rgb(SIDE, SIDE, image.as_raw().clone()).map_err(PicturesError::Rendered)?;
         golden.picture.push(GoldenPicture {
             file: format!("golden/{name}"),
             licence: "CC0-1.0".into(),

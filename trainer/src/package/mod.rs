@@ -14,7 +14,7 @@ use fieldmark_models::taxonomy::Taxonomy;
 use crate::evaluate::Measured;
 use crate::recipe::Recipe;
 
-pub use golden::golden_pictures;
+pub use golden::{PictureFile, golden_pictures};
 pub use report::report;
 
 /// Writes `NAME-VERSION.fieldmark` into `folder`, whole or not at all, and gives its path.

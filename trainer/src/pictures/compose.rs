@@ -49,10 +49,10 @@ fn read_background(path: &PathBuf, hint: &str) -> Result<RgbImage, PicturesError
 /// What a cut-out is laid on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Placement {
-    OnGrey,
-    OnRendered,
-    OnPhotograph,
-    OnHeldOut,
+    Grey,
+    Rendered,
+    Photograph,
+    HeldOut,
 }
 
 /// The cut-out on mid-grey, as it is.
@@ -74,15 +74,15 @@ pub(super) fn compose(
     random: &mut StdRng,
 ) -> Picture {
     let (smallest, largest) = match placement {
-        Placement::OnGrey => (0.75, 1.1),
-        Placement::OnRendered | Placement::OnPhotograph => (0.55, 1.05),
-        Placement::OnHeldOut => (0.6, 1.0),
+        Placement::Grey => (0.75, 1.1),
+        Placement::Rendered | Placement::Photograph => (0.55, 1.05),
+        Placement::HeldOut => (0.6, 1.0),
     };
     let mut canvas = match placement {
-        Placement::OnGrey => RgbImage::from_pixel(SIDE, SIDE, Rgb([MID_GREY; 3])),
-        Placement::OnRendered => rendered(random),
-        Placement::OnPhotograph => part_of(&backgrounds.training, random),
-        Placement::OnHeldOut => part_of(&backgrounds.held_out, random),
+        Placement::Grey => RgbImage::from_pixel(SIDE, SIDE, Rgb([MID_GREY; 3])),
+        Placement::Rendered => rendered(random),
+        Placement::Photograph => part_of(&backgrounds.training, random),
+        Placement::HeldOut => part_of(&backgrounds.held_out, random),
     };
     let share: f64 = random.random_range(smallest..largest);
     let stretch = random.random_range(-0.1..0.1f64).exp();

@@ -47,6 +47,9 @@ pub enum PicturesError {
         /// What is wrong.
         source: PictureError,
     },
+    /// A rendered picture is no picture.
+    #[error("cannot render a picture: {0}")]
+    Rendered(PictureError),
 }
 
 /// All pictures made of the photograph at `path`, always the same ones for the same `seed`.
@@ -64,9 +67,9 @@ pub fn pictures_of(
     let mut random = StdRng::seed_from_u64(seed);
     let mut pictures = vec![(Kind::Plain, plain(&cutout)), (Kind::Training, plain(&mirrored))];
     let counts = [
-        (Placement::OnGrey, settings.on_grey),
-        (Placement::OnRendered, settings.on_rendered),
-        (Placement::OnPhotograph, settings.on_photographs),
+        (Placement::Grey, settings.on_grey),
+        (Placement::Rendered, settings.on_rendered),
+        (Placement::Photograph, settings.on_photographs),
     ];
     for (placement, count) in counts {
         for number in 0..count {
@@ -75,8 +78,7 @@ pub fn pictures_of(
             pictures.push((Kind::Training, augment::recolour(laid, settings.hue, &mut random)));
         }
     }
-    pictures
-        .push((Kind::HeldOutBackground, compose(&cutout, Placement::OnHeldOut, backgrounds, &mut random)));
+    pictures.push((Kind::HeldOutBackground, compose(&cutout, Placement::HeldOut, backgrounds, &mut random)));
     Ok(pictures)
 }
 

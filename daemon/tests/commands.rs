@@ -1,4 +1,5 @@
 //! Promises about the command line: answers, and one clear message for each kind of bad input.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod field;
 

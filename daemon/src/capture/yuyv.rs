@@ -23,7 +23,7 @@ pub fn yuyv_to_rgb(
     rgb: &mut Vec<u8>,
 ) -> Result<(), YuyvError> {
     let wrong = YuyvError { found: bytes.len(), stride, width, height };
-    let row_bytes = width.checked_mul(2).filter(|&row| row > 0 && width % 2 == 0 && row <= stride);
+    let row_bytes = width.checked_mul(2).filter(|&row| row > 0 && width.is_multiple_of(2) && row <= stride);
     let Some(row_bytes) = row_bytes else { return Err(wrong) };
     // The last row may end before its padding.
     let needed = height.checked_sub(1).and_then(|rows| rows.checked_mul(stride)).map(|n| n + row_bytes);

@@ -24,7 +24,7 @@ pub(super) struct WatchArguments {
 pub(super) fn execute(arguments: &WatchArguments) -> Result<(), Failure> {
     let mut left = arguments.count;
     if !arguments.json {
-        println!("{}", row("TIME", "NODE/CAMERA", "TAXON", "RANK", "PROB", "LINEAGE"));
+        print_line(&row("TIME", "NODE/CAMERA", "TAXON", "RANK", "PROB", "LINEAGE"));
     }
     listen(&arguments.broker, &["fieldmark/+/status", "fieldmark/+/+/detection"], None, |topic, payload| {
         if let Some(line) = line(topic, payload, arguments.json) {

@@ -30,7 +30,7 @@ pub enum LoadError {
         /// Path of the package.
         path: PathBuf,
         /// What is wrong.
-        source: OpenError,
+        source: Box<OpenError>,
         /// What to do.
         advice: &'static str,
     },
@@ -77,7 +77,7 @@ impl LoadedModel {
         let mut package = Package::open(path).map_err(|source| LoadError::Open {
             path: path.into(),
             advice: advice(&source),
-            source,
+            source: Box::new(source),
         })?;
         let leaves = package.taxonomy().leaf_count();
         // The model leaves the package, so that its bytes are not kept beside the engine's own weights.

@@ -43,7 +43,7 @@ impl TractEngine {
             model = model.with_input_fact(input, fact).map_err(failed("shape the inputs of"))?;
         }
         let plan =
-            model.into_optimized().and_then(|model| model.into_runnable()).map_err(failed("optimise"))?;
+            model.into_optimized().and_then(IntoRunnable::into_runnable).map_err(failed("optimise"))?;
         Ok(Self { plan, input_size: size, views: views.views().len(), leaves })
     }
 

@@ -1,6 +1,6 @@
 //! The configuration everything else relies on: names that fit a topic, numbers in range, one source a camera.
 //!
-//! The checks are written out rather than derived (`garde` was tried): most of them tie two keys together
+//! The checks are written out rather than derived with `garde`: most of them tie two keys together
 //! ("`folder` or `files`", "`target` or `threshold`"), and each message names the full key, the value found and
 //! what is allowed, which a derived rule does not know.
 

@@ -1,1 +1,1 @@
-//! Built up from here.
+//! Promises that no single crate can keep alone; the tests stand in `tests/`.

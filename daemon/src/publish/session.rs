@@ -64,6 +64,12 @@ pub fn options(mqtt: &MqttConfig, id: &str) -> Result<MqttOptions, SessionError>
     Ok(options)
 }
 
+/// The MQTT client identifier of `node`.
+#[must_use]
+pub fn client_id(node: &NodeName) -> String {
+    format!("fieldmark-{}", node.as_str())
+}
+
 fn password(mqtt: &MqttConfig) -> Result<String, SessionError> {
     let Some(path) = &mqtt.password_file else { return Ok(String::new()) };
     let text = std::fs::read_to_string(path)
@@ -121,7 +127,7 @@ impl Session {
         greeting: watch::Receiver<Vec<Message>>,
     ) -> Result<Self, SessionError> {
         let topics = Topics::new(node);
-        let mut options = options(mqtt, &format!("fieldmark-{}", node.as_str()))?;
+        let mut options = options(mqtt, &client_id(node))?;
         options.set_last_will(LastWill::new(topics.status(), status::OFFLINE, QoS::AtLeastOnce, true, None));
         let (client, events) = AsyncClient::builder(options)
             .capacity(REQUESTS)

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::decide::Decider;
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
 use crate::publish::outbox::Outbox;
-use crate::publish::session::{Farewell, Session, SessionError};
+use crate::publish::session::{Farewell, Session, SessionError, client_id};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +72,7 @@ pub async fn run(config: &Config, decider: Decider) -> Result<Farewell, RunError
     let lost = Farewell { acknowledged: 0, lost: 0, announced: false };
     let farewell = session.await.unwrap_or(lost);
     if let Some(broker) = broker {
-        broker.stop().await;
+        broker.stop(&client_id(&config.node)).await;
     }
     let Farewell { acknowledged, lost, announced } = farewell;
     tracing::info!(acknowledged, lost, announced, "stopped");

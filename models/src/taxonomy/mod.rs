@@ -7,6 +7,7 @@
 //! do not tell taxa apart, because hundreds of genera are homonyms across kingdoms. Keys are opaque strings.
 
 mod build;
+mod find;
 mod lineage;
 mod rank;
 mod tsv;
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 pub use build::TaxonomyBuilder;
+pub use find::NameError;
 pub use lineage::{Lineage, LineageError};
 pub use rank::Rank;
 pub use tsv::TsvError;
@@ -27,9 +29,22 @@ impl TaxonIndex {
     /// The root of every taxonomy: the answer "an organism".
     pub const ROOT: Self = Self(0);
 
-    fn position(self) -> usize {
+    pub(crate) fn position(self) -> usize {
         self.0 as usize
     }
+
+    /// A position that is known to lie within a taxonomy.
+    pub(crate) fn new(position: usize) -> Self {
+        Self(u32::try_from(position).unwrap_or(u32::MAX))
+    }
+}
+
+/// Where a node lies: what a search needs of it, close together in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) first_leaf: u32,
+    pub(crate) leaves_end: u32,
+    pub(crate) subtree_end: u32,
 }
 
 /// What is known of one taxon, and where it stands in the tree.
@@ -140,6 +155,8 @@ struct Row {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Taxonomy {
     taxa: Vec<Taxon>,
+    /// `[taxa]`.
+    places: Vec<Place>,
     leaves: Vec<TaxonIndex>,
 }
 
@@ -173,6 +190,16 @@ impl Taxonomy {
     #[must_use]
     pub fn taxon(&self, index: TaxonIndex) -> &Taxon {
         &self.taxa[index.position()]
+    }
+
+    /// The taxon at a position that lies within the tree.
+    pub(crate) fn at(&self, position: usize) -> &Taxon {
+        &self.taxa[position]
+    }
+
+    /// Where every taxon lies, in pre-order.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Number of taxa, the root included.
@@ -338,7 +365,13 @@ fn number_leaves(mut taxa: Vec<Taxon>) -> Taxonomy {
             parent.leaves.end = parent.leaves.end.max(last_leaf);
         }
     }
-    Taxonomy { taxa, leaves }
+    let place = |taxon: &Taxon| Place {
+        first_leaf: taxon.leaves.start,
+        leaves_end: taxon.leaves.end,
+        subtree_end: taxon.subtree_end,
+    };
+    let places = taxa.iter().map(place).collect();
+    Taxonomy { taxa, places, leaves }
 }
 
 #[cfg(test)]

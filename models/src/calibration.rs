@@ -1,4 +1,11 @@
 //! `calibration.toml`: which threshold reaches which accuracy, as measured on pictures the network never saw.
+//!
+//! Four thresholds stand beside each target. Hill climbing is the paper's (section 3.3). The exact one is the lowest
+//! at which the share of right answers reaches the target on the pictures at hand. The other two promise something of
+//! pictures to come, as long as they are like those at hand: `average` is the split-conformal rank
+//! ceil((n + 1) target) (Vovk, Gammerman & Shafer 2005), right for a share of at least the target on average over
+//! calibrations; `confident` is the rank whose Clopper-Pearson lower bound (1934) reaches the target, right for at
+//! least that share with the calibration's confidence.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +19,21 @@ use crate::specificity::Threshold;
 pub struct Calibration {
     n: u64,
     temperature: f64,
+    confidence: f64,
     curve: Vec<Point>,
+}
+
+/// What a threshold promises of pictures to come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Guarantee {
+    /// Nothing: the paper's hill climbing.
+    #[default]
+    None,
+    /// The target is reached on average over calibrations.
+    Average,
+    /// The target is reached with the calibration's confidence.
+    Confident,
 }
 
 /// One line of the curve: asking for `target` means deciding at `threshold`.
@@ -21,8 +42,15 @@ pub struct Calibration {
 pub struct Point {
     /// Accuracy asked for, in `(0, 1)`.
     pub target: f64,
-    /// Cut-off found for it.
+    /// Cut-off found for it by hill climbing.
     pub threshold: Threshold,
+    /// The lowest cut-off that reaches it on the calibration pictures.
+    pub exact: Threshold,
+    /// Reaches it on average over calibrations.
+    pub average: Threshold,
+    /// Reaches it with the calibration's confidence; 1, which only the root passes, where there are too few
+    /// pictures to say so.
+    pub confident: Threshold,
     /// Share of right answers (the true taxon or one above it) on pictures the cut-off was not fitted to.
     pub accuracy: f64,
     /// Lower end of the 95 % confidence interval of `accuracy`.
@@ -41,7 +69,20 @@ pub struct Point {
 struct Measured {
     n: u64,
     temperature: f64,
+    confidence: f64,
     curve: Vec<Point>,
+}
+
+impl Point {
+    /// The cut-off that gives `guarantee`.
+    #[must_use]
+    pub fn threshold_for(&self, guarantee: Guarantee) -> Threshold {
+        match guarantee {
+            Guarantee::None => self.threshold,
+            Guarantee::Average => self.average,
+            Guarantee::Confident => self.confident,
+        }
+    }
 }
 
 /// Why numbers are no calibration, or a target cannot be had.
@@ -53,6 +94,9 @@ pub enum CalibrationError {
     /// Softmax divides by it.
     #[error("temperature {0} is not a positive number")]
     Temperature(f64),
+    /// A guarantee that is none, or certain.
+    #[error("confidence {0} is not between 0 and 1")]
+    Confidence(f64),
     /// Targets ascend, and a higher target never has a lower threshold.
     #[error("the calibration curve is not ascending at target {0}")]
     NotAscending(f64),
@@ -79,24 +123,37 @@ pub enum CalibrationError {
 }
 
 impl Calibration {
-    /// A calibration over `n` pictures.
+    /// A calibration over `n` pictures, whose `confident` thresholds hold with probability `confidence`.
     ///
     /// # Errors
     /// If a number is out of range or the curve is empty or not ascending.
-    pub fn new(n: u64, temperature: f64, curve: Vec<Point>) -> Result<Self, CalibrationError> {
+    pub fn new(
+        n: u64,
+        temperature: f64,
+        confidence: f64,
+        curve: Vec<Point>,
+    ) -> Result<Self, CalibrationError> {
         if curve.is_empty() {
             return Err(CalibrationError::Empty);
         }
         if !(temperature.is_finite() && temperature > 0.0) {
             return Err(CalibrationError::Temperature(temperature));
         }
+        if !(confidence > 0.0 && confidence < 1.0) {
+            return Err(CalibrationError::Confidence(confidence));
+        }
         curve.iter().try_for_each(check_point)?;
         for pair in curve.windows(2) {
-            if pair[0].target >= pair[1].target || pair[0].threshold > pair[1].threshold {
+            let falls = |of: fn(&Point) -> Threshold| of(&pair[0]) > of(&pair[1]);
+            let threshold_falls = falls(|p| p.threshold)
+                || falls(|p| p.exact)
+                || falls(|p| p.average)
+                || falls(|p| p.confident);
+            if pair[0].target >= pair[1].target || threshold_falls {
                 return Err(CalibrationError::NotAscending(pair[1].target));
             }
         }
-        Ok(Self { n, temperature, curve })
+        Ok(Self { n, temperature, confidence, curve })
     }
 
     /// Number of pictures the curve was measured on.
@@ -109,6 +166,12 @@ impl Calibration {
     #[must_use]
     pub fn temperature(&self) -> f64 {
         self.temperature
+    }
+
+    /// Probability with which a `confident` threshold keeps its promise.
+    #[must_use]
+    pub fn confidence(&self) -> f64 {
+        self.confidence
     }
 
     /// The curve, by ascending target.
@@ -152,13 +215,14 @@ impl TryFrom<Measured> for Calibration {
     type Error = CalibrationError;
 
     fn try_from(measured: Measured) -> Result<Self, CalibrationError> {
-        Self::new(measured.n, measured.temperature, measured.curve)
+        Self::new(measured.n, measured.temperature, measured.confidence, measured.curve)
     }
 }
 
 impl From<Calibration> for Measured {
     fn from(calibration: Calibration) -> Self {
-        Self { n: calibration.n, temperature: calibration.temperature, curve: calibration.curve }
+        let Calibration { n, temperature, confidence, curve } = calibration;
+        Self { n, temperature, confidence, curve }
     }
 }
 
@@ -167,9 +231,13 @@ mod tests {
     use super::*;
 
     fn point(target: f64, threshold: f64) -> Point {
+        let threshold = Threshold::new(threshold).expect("a threshold");
         Point {
             target,
-            threshold: Threshold::new(threshold).expect("a threshold"),
+            threshold,
+            exact: threshold,
+            average: threshold,
+            confident: Threshold::CERTAIN,
             accuracy: 0.9,
             accuracy_low: 0.85,
             accuracy_high: 0.94,
@@ -180,7 +248,8 @@ mod tests {
 
     #[test]
     fn a_target_between_two_points_gets_the_safer_one() {
-        let calibration = Calibration::new(10, 1.0, vec![point(0.8, 0.4), point(0.9, 0.6)]).expect("a curve");
+        let calibration =
+            Calibration::new(10, 1.0, 0.95, vec![point(0.8, 0.4), point(0.9, 0.6)]).expect("a curve");
         assert_eq!(calibration.point_for(0.85).expect("a point").threshold.value(), 0.6);
         assert_eq!(calibration.point_for(0.1).expect("a point").threshold.value(), 0.4);
         assert!(matches!(calibration.point_for(0.95), Err(CalibrationError::TargetTooHigh { .. })));
@@ -189,16 +258,17 @@ mod tests {
 
     #[test]
     fn curves_that_cannot_be_are_refused() {
-        assert_eq!(Calibration::new(1, 1.0, vec![]), Err(CalibrationError::Empty));
-        assert!(Calibration::new(1, 0.0, vec![point(0.9, 0.5)]).is_err());
-        assert!(Calibration::new(1, 1.0, vec![point(0.9, 0.5), point(0.8, 0.6)]).is_err());
-        assert!(Calibration::new(1, 1.0, vec![point(0.8, 0.7), point(0.9, 0.6)]).is_err());
-        assert!(Calibration::new(1, 1.0, vec![point(1.5, 0.7)]).is_err());
+        assert_eq!(Calibration::new(1, 1.0, 0.95, vec![]), Err(CalibrationError::Empty));
+        assert!(Calibration::new(1, 1.0, 1.0, vec![point(0.9, 0.5)]).is_err());
+        assert!(Calibration::new(1, 0.0, 0.95, vec![point(0.9, 0.5)]).is_err());
+        assert!(Calibration::new(1, 1.0, 0.95, vec![point(0.9, 0.5), point(0.8, 0.6)]).is_err());
+        assert!(Calibration::new(1, 1.0, 0.95, vec![point(0.8, 0.7), point(0.9, 0.6)]).is_err());
+        assert!(Calibration::new(1, 1.0, 0.95, vec![point(1.5, 0.7)]).is_err());
     }
 
     #[test]
     fn a_calibration_file_has_these_fields() {
-        let calibration = Calibration::new(480, 1.25, vec![point(0.9, 0.5)]).expect("a curve");
+        let calibration = Calibration::new(480, 1.25, 0.95, vec![point(0.9, 0.5)]).expect("a curve");
         let text = toml::to_string(&calibration).expect("TOML");
         insta::assert_snapshot!(text);
         assert_eq!(toml::from_str::<Calibration>(&text).expect("own file"), calibration);

@@ -193,6 +193,21 @@ pub enum Side {
     Named(String),
 }
 
+impl ValueInfo {
+    /// A tensor `name` of element type `elem_type` (see [`data_type`]); sides that are `None` are the batch, `N`.
+    #[must_use]
+    pub fn tensor(name: &str, elem_type: i32, sides: &[Option<i64>]) -> Self {
+        let side = |side: &Option<i64>| Dimension {
+            side: Some(side.map_or_else(|| Side::Named("N".into()), Side::Fixed)),
+        };
+        let shape = Some(Shape { dim: sides.iter().map(side).collect() });
+        Self {
+            name: name.into(),
+            value_type: Some(ValueType { tensor: Some(TensorType { elem_type, shape }) }),
+        }
+    }
+}
+
 /// Inputs and outputs of a graph, read without its weights.
 pub mod interface {
     /// `ModelProto` less everything that does not say what goes in and out.

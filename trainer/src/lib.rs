@@ -1,8 +1,10 @@
-//! Makes a fieldmark model: dataset -> pictures -> network -> features -> head -> evaluate -> package.
+//! Makes a fieldmark model: dataset -> pictures -> network -> features -> head -> evaluate -> calibrate ->
+//! package.
 //!
 //! The backbone's columns stay as they were pretrained; their features are computed once and cached, and the
 //! head above the merge is trained with the paper's hierarchical knowledge transfer.
 
+pub mod calibrate;
 pub mod dataset;
 pub mod evaluate;
 pub mod features;
@@ -10,5 +12,6 @@ pub mod head;
 pub mod network;
 pub mod package;
 pub mod pictures;
+pub mod recalibrate;
 pub mod recipe;
 pub mod run;

@@ -5,12 +5,16 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use fieldmark_models::calibration::Calibration;
 use fieldmark_models::package::Package;
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, ViewRenderer};
-use fieldmark_trainer::evaluate::Measured;
+use fieldmark_trainer::calibrate::{Settings, Specificity};
+use fieldmark_trainer::dataset;
+use fieldmark_trainer::evaluate::{Measured, plot};
+use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
-use fieldmark_trainer::run::Prepared;
+use fieldmark_trainer::run::{self, Prepared};
 
 /// Exit code for bad usage or a recipe that cannot be followed (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -44,7 +48,17 @@ enum Command {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
+        /// Folder for evaluation.json and curve.svg.
+        #[arg(long, value_name = "FOLDER")]
+        report: Option<PathBuf>,
+        /// What the curve shows accuracy against.
+        #[arg(long, value_enum, default_value = "depth")]
+        specificity: Specificity,
     },
+    /// Calibrate a package again, on your own photographs, and write it as a new version.
+    #[command(after_help = "Example: fieldmark-trainer calibrate models/packages/garden-0.1.0.fieldmark \
+                      --photos survey.csv --folder /data/survey --out /tmp/packages")]
+    Calibrate(CalibrateArgs),
     /// Write the views of a package's golden pictures as raw bytes, for judging the model with another engine.
     #[command(
         after_help = "Example: fieldmark-trainer views models/packages/garden-0.1.0.fieldmark --out /tmp/views"
@@ -56,6 +70,77 @@ enum Command {
         #[arg(long)]
         out: PathBuf,
     },
+}
+
+#[derive(Args)]
+struct CalibrateArgs {
+    /// The package.
+    package: PathBuf,
+    /// CSV of photographs: file, kingdom, phylum, class, order, family, genus, species. Never ones the model was
+    /// trained on.
+    #[arg(long, value_name = "TABLE")]
+    photos: PathBuf,
+    /// Folder that the table's paths start from; the table's own when absent.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// Accuracies to find thresholds for, ascending.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.8, 0.85, 0.9, 0.95, 0.98, 0.99])]
+    targets: Vec<f64>,
+    /// Probability with which a `confident` threshold keeps its promise.
+    #[arg(long, default_value_t = 0.95)]
+    confidence: f64,
+    /// 1: thresholds from one half of the photographs, figures from the other. More, for small sets: thresholds
+    /// from all, figures as the mean over so many halvings.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    halvings: u16,
+    /// Decides the halves.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Version of the new package; the next patch version when absent.
+    #[arg(long)]
+    version: Option<semver::Version>,
+    /// Folder it is written to; the package's own when absent.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+impl CalibrateArgs {
+    fn settings(&self) -> Result<Settings, Failure> {
+        let ascending = self.targets.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = self.targets.iter().all(|target| (0.0..1.0).contains(target));
+        if !(ascending && inside) {
+            return Err(Failure::Usage(anyhow::anyhow!(
+                "--targets: give ascending numbers from 0 to below 1"
+            )));
+        }
+        if !(self.confidence > 0.0 && self.confidence < 1.0) {
+            return Err(Failure::Usage(anyhow::anyhow!("--confidence: give a number between 0 and 1")));
+        }
+        let Self { targets, confidence, halvings, seed, .. } = self;
+        let halvings = usize::from(*halvings);
+        Ok(Settings { targets: targets.clone(), confidence: *confidence, halvings, seed: *seed })
+    }
+
+    fn execute(&self) -> Result<(), Failure> {
+        let settings = self.settings()?;
+        let package = Package::open(&self.package).map_err(anyhow::Error::from)?;
+        let of = |path: &Path| path.parent().unwrap_or(Path::new(".")).to_owned();
+        let folder = self.folder.clone().unwrap_or_else(|| of(&self.photos));
+        let hint = "give the folder its paths start from with --folder";
+        let (photos, dropped) = dataset::read_table(&self.photos, &folder, &[], hint)
+            .map_err(|error| Failure::Usage(error.into()))?;
+        eprintln!("{} photographs, {} rows dropped", photos.len(), dropped.len());
+        let mut version = package.manifest().version.clone();
+        version.patch += 1;
+        let version = self.version.clone().unwrap_or(version);
+        let bar = run::progress("answers", photos.len());
+        let recalibration = Recalibration::new(package, &photos, &settings, || bar.inc(1))?;
+        bar.finish();
+        print_calibration(recalibration.calibration());
+        let out = self.out.clone().unwrap_or_else(|| of(&self.package));
+        println!("{}", recalibration.write(version, &out)?.display());
+        Ok(())
+    }
 }
 
 #[derive(Args)]
@@ -120,10 +205,19 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let path = prepared.package(&measured, &out)?;
             println!("{}", path.display());
         }
-        Command::Evaluate { recipe, json } => {
+        Command::Evaluate { recipe, json, report, specificity } => {
             let measured = recipe.prepared()?.evaluate()?;
-            if json { println!("{}", as_json(&measured)) } else { print_table(&measured) }
+            let as_json = serde_json::to_string(&measured).map_err(anyhow::Error::from)?;
+            if json {
+                println!("{as_json}")
+            } else {
+                print_table(&measured)
+            }
+            if let Some(folder) = report {
+                write_report(&measured, &as_json, specificity, &folder)?;
+            }
         }
+        Command::Calibrate(arguments) => arguments.execute()?,
         Command::Views { package, out } => write_views(&package, &out)?,
     }
     Ok(())
@@ -134,37 +228,51 @@ fn print_table(measured: &Measured) {
         let (other, _) = measured.top1_held_out_backgrounds.get(rank).copied().unwrap_or_default();
         println!("top-1 {rank:8} {mean:.3} ± {deviation:.3}   on unseen backgrounds {other:.3}");
     }
-    println!("temperature {:.3}", measured.calibration.temperature());
-    for (point, unseen) in measured.calibration.curve().iter().zip(&measured.unseen) {
+    for class in &measured.by_size {
+        let to = class.to.map_or_else(|| "or more".into(), |to| format!("to {to}"));
         println!(
-            "target {:.2}: threshold {:.3}, accuracy {:.3} ({:.3} to {:.3}), mean depth {:.2}; \
-             unseen species: {:.3} of {} true ancestors, {:.3} of {} at order or deeper, mean depth {:.2}",
-            point.target,
-            point.threshold.value(),
-            point.accuracy,
-            point.accuracy_low,
-            point.accuracy_high,
-            point.mean_depth,
-            unseen.correct,
-            unseen.n,
-            unseen.specific.0,
-            unseen.specific.1,
-            unseen.mean_depth,
+            "species trained on {:3} {to:7} photographs: top-1 {:.3} of {}",
+            class.from, class.top1, class.n
+        );
+    }
+    print_calibration(&measured.calibration);
+    let curve = &measured.curve;
+    println!(
+        "hierarchical AURC {:.4} up to coverage {:.3}",
+        curve.hierarchical_aurc, curve.hierarchical_coverage
+    );
+    for unseen in &measured.unseen {
+        println!(
+            "target {:.2}, unseen species: {:.3} of {} true ancestors, {:.3} of {} at order or deeper, mean depth {:.2}",
+            unseen.target, unseen.correct, unseen.n, unseen.specific.0, unseen.specific.1, unseen.mean_depth,
         );
     }
 }
 
-fn as_json(measured: &Measured) -> serde_json::Value {
-    let unseen = measured.unseen.iter().map(|row| {
-        serde_json::json!({"target": row.target, "n": row.n, "correct": row.correct,
-            "correct_at_order_or_deeper": row.specific.0, "mean_depth": row.mean_depth, "ranks": row.ranks})
-    });
-    serde_json::json!({
-        "top1": measured.top1,
-        "top1_held_out_backgrounds": measured.top1_held_out_backgrounds,
-        "calibration": measured.calibration,
-        "unseen": unseen.collect::<Vec<_>>(),
-    })
+fn print_calibration(calibration: &Calibration) {
+    println!("temperature {:.3}, {} answers", calibration.temperature(), calibration.n());
+    println!("target  climbed  exact  average  confident  accuracy               mean depth");
+    for point in calibration.curve() {
+        println!(
+            "{:6.2}  {:7.3}  {:5.3}  {:7.3}  {:9.3}  {:.3} ({:.3} to {:.3})  {:10.2}",
+            point.target,
+            point.threshold.value(),
+            point.exact.value(),
+            point.average.value(),
+            point.confident.value(),
+            point.accuracy,
+            point.accuracy_low,
+            point.accuracy_high,
+            point.mean_depth,
+        );
+    }
+}
+
+fn write_report(measured: &Measured, json: &str, metric: Specificity, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot create folder {}", folder.display()))?;
+    let path = folder.join("evaluation.json");
+    std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
+    plot(&measured.curve, metric, &folder.join("curve.svg"))
 }
 
 fn write_views(package: &Path, out: &Path) -> anyhow::Result<()> {

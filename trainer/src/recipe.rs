@@ -169,9 +169,25 @@ pub struct EvaluateSettings {
     pub left_out: f64,
     /// Accuracies to find thresholds for, ascending.
     pub targets: Vec<f64>,
+    /// Halvings that the figures at each target are the mean of.
+    #[serde(default = "EvaluateSettings::default_halvings")]
+    pub halvings: usize,
+    /// Probability with which a `confident` threshold keeps its promise.
+    #[serde(default = "EvaluateSettings::default_confidence")]
+    pub confidence: f64,
     /// Species top-1 below which no package is made.
     #[serde(default)]
     pub floor: f64,
+}
+
+impl EvaluateSettings {
+    fn default_halvings() -> usize {
+        10
+    }
+
+    fn default_confidence() -> f64 {
+        0.95
+    }
 }
 
 #[derive(Deserialize)]
@@ -239,6 +255,10 @@ impl Raw {
         range(self.evaluate.splits >= 2, "evaluate.splits", &self.evaluate.splits, "2 or more")?;
         let left_out = self.evaluate.left_out;
         range((0.0..0.9).contains(&left_out), "evaluate.left_out", &left_out, "0 to 0.9")?;
+        let halvings = self.evaluate.halvings;
+        range((1..=1000).contains(&halvings), "evaluate.halvings", &halvings, "1 to 1000")?;
+        let confidence = self.evaluate.confidence;
+        range(confidence > 0.0 && confidence < 1.0, "evaluate.confidence", &confidence, "between 0 and 1")?;
         let targets = &self.evaluate.targets;
         let ascending = targets.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = targets.iter().all(|target| (0.0..1.0).contains(target));

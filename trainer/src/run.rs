@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::calibrate;
 use crate::dataset::{self, Photo};
 use crate::evaluate::{self, Measured};
 use crate::features::{self, PhotoFeatures};
@@ -50,7 +51,14 @@ impl Prepared {
         let bar = progress("splits", self.recipe.evaluate.splits);
         let trials = evaluate::trials(&self.recipe, &self.photos, &self.features, || bar.inc(1))?;
         bar.finish();
-        Ok(evaluate::measure(&trials, &self.recipe.evaluate.targets, self.recipe.seed)?)
+        let settings = &self.recipe.evaluate;
+        let settings = calibrate::Settings {
+            targets: settings.targets.clone(),
+            confidence: settings.confidence,
+            halvings: settings.halvings,
+            seed: self.recipe.seed,
+        };
+        Ok(evaluate::measure(&trials, &settings)?)
     }
 
     /// Refuses figures below the recipe's floor.
@@ -83,7 +91,9 @@ impl Prepared {
     }
 }
 
-fn progress(what: &'static str, length: usize) -> ProgressBar {
+/// A progress bar for `length` steps of `what`.
+#[must_use]
+pub fn progress(what: &'static str, length: usize) -> ProgressBar {
     let style = ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} (left: {eta})");
     let bar = ProgressBar::new(length as u64).with_prefix(what);
     style.map_or(bar.clone(), |style| bar.with_style(style))

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use fieldmark_models::calibration::Guarantee;
+use fieldmark_models::checklist::Place;
+use fieldmark_models::package::Sha256Digest;
 use fieldmark_models::specificity::{Stop, Threshold};
 use fieldmark_models::views::FractionBox;
 use serde::Serialize;
@@ -10,7 +13,7 @@ use serde::Serialize;
 use super::{Failure, run};
 use crate::capture::read_picture;
 use crate::config::ModelConfig;
-use crate::decide::{Answer, BestLeaf, Decider, Sureness, TaxonAnswer};
+use crate::decide::{Answer, BestLeaf, Decider, Dial, Expected, ListedIn, Sureness, TaxonAnswer};
 
 const DEFAULT_TARGET: f64 = 0.9;
 
@@ -34,9 +37,45 @@ pub(super) struct ClassifyArguments {
     /// Name or id of a taxon to expect; may be given several times.
     #[arg(long = "prior", value_name = "TAXON")]
     priors: Vec<String>,
+    /// What the cut-off for a target promises.
+    #[arg(long, value_enum, default_value = "none")]
+    guarantee: Promise,
+    /// CSV or TSV of taxa to expect, with their places and months.
+    #[arg(long, value_name = "FILE")]
+    checklist: Option<PathBuf>,
+    /// Where the pictures were taken: latitude,longitude in degrees.
+    #[arg(long, value_name = "LAT,LON", value_parser = place, allow_hyphen_values = true)]
+    place: Option<Place>,
     /// Where the organism is: left,top,right,bottom in fractions of the picture. The magnified view shows it.
     #[arg(long = "box", value_name = "L,T,R,B", value_parser = fraction_box)]
     focus: Option<FractionBox>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Promise {
+    /// Nothing: the threshold the paper's hill climbing found.
+    None,
+    /// The target is reached on average over calibrations.
+    Average,
+    /// The target is reached with the calibration's confidence.
+    Confident,
+}
+
+impl From<Promise> for Guarantee {
+    fn from(promise: Promise) -> Self {
+        match promise {
+            Promise::None => Self::None,
+            Promise::Average => Self::Average,
+            Promise::Confident => Self::Confident,
+        }
+    }
+}
+
+fn place(text: &str) -> Result<Place, String> {
+    let wrong = || "give latitude,longitude in degrees".to_owned();
+    let (latitude, longitude) = text.split_once(',').ok_or_else(wrong)?;
+    let degrees = |text: &str| text.trim().parse().map_err(|_| wrong());
+    Place::new(degrees(latitude)?, degrees(longitude)?).map_err(|error| error.to_string())
 }
 
 fn threshold(text: &str) -> Result<Threshold, String> {
@@ -60,12 +99,14 @@ fn fraction_box(text: &str) -> Result<FractionBox, String> {
 }
 
 pub(super) fn execute(arguments: &ClassifyArguments) -> Result<(), Failure> {
-    let sureness = match (arguments.threshold, arguments.target) {
+    let everywhere = match (arguments.threshold, arguments.target) {
         (Some(threshold), _) => Sureness::Threshold(threshold),
         (None, target) => Sureness::Target(target.unwrap_or(DEFAULT_TARGET)),
     };
-    let (package, priors) = (arguments.model.clone(), arguments.priors.clone());
-    let mut decider = run::decider(&ModelConfig { package, sureness, priors })?;
+    let dial = Dial { guarantee: arguments.guarantee.into(), ..Dial::everywhere(everywhere) };
+    let checklist = arguments.checklist.clone().map(|file| ListedIn { file, unlisted: 0.0 });
+    let expected = Expected { taxa: arguments.priors.clone(), checklist, place: arguments.place };
+    let mut decider = run::decider(&ModelConfig { package: arguments.model.clone(), dial, expected })?;
     let mut failed = false;
     for file in &arguments.files {
         match classify(&mut decider, file, arguments.focus) {
@@ -90,20 +131,35 @@ struct Line<'a> {
     file: &'a str,
     taxon: TaxonAnswer,
     probability: f64,
+    lineage_probabilities: Vec<f64>,
     threshold: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     target: Option<f64>,
     stop: Stop,
     best_leaf: BestLeaf,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checklist: Option<Sha256Digest>,
     latency_ms: f64,
 }
 
 fn print_answer(file: &Path, answer: Answer, json: bool) {
     let file = file.to_string_lossy();
     let Answer { taxon, probability, cut_off, stop, best_leaf, latency_ms, .. } = answer;
+    let Answer { lineage_probabilities, checklist, .. } = answer;
     if json {
         let (threshold, target) = (cut_off.threshold.value(), cut_off.target);
-        let line = Line { file: &file, taxon, probability, threshold, target, stop, best_leaf, latency_ms };
+        let line = Line {
+            file: &file,
+            taxon,
+            probability,
+            lineage_probabilities,
+            threshold,
+            target,
+            stop,
+            best_leaf,
+            checklist,
+            latency_ms,
+        };
         // Texts and numbers always become JSON.
         println!("{}", serde_json::to_string(&line).unwrap_or_default());
         return;

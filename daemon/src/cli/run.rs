@@ -46,5 +46,5 @@ pub(super) fn decider(config: &ModelConfig) -> Result<Decider, Failure> {
     };
     let model = LoadedModel::open(&path)?;
     // A target or prior the model does not have was asked for wrongly.
-    Decider::new(model, config.sureness, &config.priors).map_err(Failure::usage)
+    Decider::new(model, &config.dial, &config.expected).map_err(Failure::usage)
 }

@@ -9,35 +9,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use fieldmark_models::specificity::Threshold;
 use fieldmark_models::views::FractionBox;
 
-use super::raw::{RawBroker, RawCamera, RawConfig, RawModel, RawMqtt};
-use crate::decide::Sureness;
+use super::model::{ModelConfig, model};
+use super::raw::{RawBroker, RawCamera, RawConfig, RawMqtt};
+use super::refusal::{ConfigError, in_range, refuse, whole};
 
-const DEFAULT_TARGET: f64 = 0.9;
 const DEFAULT_BROKER_PORT: u16 = 1883;
 const DEFAULT_TLS_PORT: u16 = 8883;
-
-/// A value that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{key} = {value}: {allowed}")]
-pub struct ConfigError {
-    /// Full name of the key, such as `camera.pond.rate_hz`.
-    pub key: String,
-    /// The value as written.
-    pub value: String,
-    /// What to write instead.
-    pub allowed: String,
-}
-
-fn refuse<T>(
-    key: impl Into<String>,
-    value: impl fmt::Display,
-    allowed: impl Into<String>,
-) -> Result<T, ConfigError> {
-    Err(ConfigError { key: key.into(), value: value.to_string(), allowed: allowed.into() })
-}
 
 /// Name of a node: one topic level.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -137,17 +116,6 @@ impl fmt::Display for BrokerUrl {
             write!(f, "{scheme}://{}:{}", self.host, self.port)
         }
     }
-}
-
-/// Which model, and how sure it has to be.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ModelConfig {
-    /// Package file; `None` takes the shipped one.
-    pub package: Option<PathBuf>,
-    /// Target or threshold.
-    pub sureness: Sureness,
-    /// Names or ids of the only taxa to expect; none means all.
-    pub priors: Vec<String>,
 }
 
 /// Where and how to publish.
@@ -274,30 +242,13 @@ impl TryFrom<RawConfig> for Config {
         let node = raw.node.unwrap_or_else(|| host_name().trim().to_owned());
         Ok(Self {
             node: NodeName::new(&node)?,
-            model: model(raw.model)?,
+            model: model(raw.model, &raw.place)?,
             mqtt: mqtt(raw.mqtt, broker.as_ref())?,
             broker,
             log: raw.log.level.unwrap_or_else(|| "info".into()),
             cameras: raw.camera.iter().map(|(name, raw)| camera(name, raw)).collect::<Result<_, _>>()?,
         })
     }
-}
-
-fn model(raw: RawModel) -> Result<ModelConfig, ConfigError> {
-    let sureness = match (raw.target, raw.threshold) {
-        (Some(target), Some(_)) => {
-            return refuse("model.target", target, "give a target or a threshold, not both");
-        }
-        (None, Some(threshold)) => match Threshold::new(threshold) {
-            Ok(threshold) => Sureness::Threshold(threshold),
-            Err(_) => return refuse("model.threshold", threshold, "give a number from 0 to 1"),
-        },
-        (target, None) => {
-            let target = target.unwrap_or(DEFAULT_TARGET);
-            Sureness::Target(in_range("model.target", target, 0.01, 0.999, "an accuracy")?)
-        }
-    };
-    Ok(ModelConfig { package: raw.package, sureness, priors: raw.priors })
 }
 
 fn mqtt(raw: RawMqtt, embedded: Option<&BrokerConfig>) -> Result<MqttConfig, ConfigError> {
@@ -435,25 +386,11 @@ fn refuse_foreign(
     }
 }
 
-fn in_range(key: impl Into<String>, value: f64, low: f64, high: f64, unit: &str) -> Result<f64, ConfigError> {
-    if (low..=high).contains(&value) {
-        Ok(value)
-    } else {
-        refuse(key, value, format!("give {unit} from {low} to {high}"))
-    }
-}
-
-fn whole(key: impl Into<String>, value: i64, low: u32, high: u32, unit: &str) -> Result<u32, ConfigError> {
-    match u32::try_from(value) {
-        Ok(number) if (low..=high).contains(&number) => Ok(number),
-        _ => refuse(key, value, format!("give {unit} from {low} to {high}")),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::load_text;
+    use crate::decide::{Dial, Sureness};
 
     fn refusal(text: &str) -> String {
         let message = load_text(text).expect_err("a refusal").to_string();
@@ -466,7 +403,7 @@ mod tests {
     fn a_short_configuration_has_sensible_defaults() {
         let config = load_text(&format!("node = \"n1\"\n[broker]\nembedded = true\n{CAMERA}")).expect("good");
         assert_eq!(config.mqtt.url.to_string(), "mqtt://127.0.0.1:1883");
-        assert_eq!(config.model.sureness, Sureness::Target(0.9));
+        assert_eq!(config.model.dial, Dial::everywhere(Sureness::Target(0.9)));
         assert_eq!(config.cameras[0].repeat, Duration::ZERO);
     }
 
@@ -475,9 +412,13 @@ mod tests {
         let base = format!("node = \"n\"\n[mqtt]\nurl = \"mqtt://h\"\n{CAMERA}");
         insta::assert_snapshot!(refusal(&format!("{base}rate_hz = 0")), @"camera.pond.rate_hz = 0: give pictures a second from 0.001 to 1000");
         insta::assert_snapshot!(refusal(&format!("{base}device = \"/dev/video0\"")), @r#"camera.pond.device = …: remove it: a camera with source = "files" has no such key"#);
-        insta::assert_snapshot!(refusal(&format!("{base}[model]\ntarget = 1.5")), @"model.target = 1.5: give an accuracy from 0.01 to 0.999");
+        insta::assert_snapshot!(refusal(&format!("{base}[model]\ntarget_accuracy = 1.5")), @"model.target_accuracy = 1.5: give an accuracy from 0.01 to 0.999");
         insta::assert_snapshot!(refusal(&base.replace("mqtt://h", "http://h")), @r#"mqtt.url = "http://h": give mqtt://host:port, or mqtts://host:port for TLS (user name and password have their own keys)"#);
         insta::assert_snapshot!(refusal(&base.replace("\"n\"", "\"a/b\"")), @r#"node = "a/b": give 1 to 64 letters, digits, - _ or . (it becomes an MQTT topic level; `fleet` and `release` are taken)"#);
+        insta::assert_snapshot!(refusal(&format!("{base}[model]\ntarget_accuracy = 0.9\nthreshold = 0.5")), @"model.target_accuracy = 0.9: give a target_accuracy or a threshold, not both");
+        insta::assert_snapshot!(refusal(&format!("{base}[model]\nguarantee = \"sure\"")), @r#"model.guarantee = "sure": give "none", "average" or "confident""#);
+        insta::assert_snapshot!(refusal(&format!("{base}[[model.subtree]]\ntaxon = \"Amanita\"")), @r#"model.subtree = "Amanita": give it a target_accuracy or a threshold"#);
+        insta::assert_snapshot!(refusal(&format!("{base}[place]\nlatitude = 52")), @"place = half a place: give both latitude and longitude, or neither");
         insta::assert_snapshot!(refusal(&base.replace("pond", "status")), @r#"camera = "status": name a camera with 1 to 64 of a-z, 0-9, - and _, and not one of status, info, metrics, cmd, reply, model"#);
         insta::assert_snapshot!(refusal(CAMERA), @"mqtt.url = (absent): say where the broker is, such as mqtt://broker.local:1883, or set broker.embedded = true");
     }

@@ -3,11 +3,15 @@
 
 mod checked;
 mod load;
+mod model;
 mod raw;
+mod refusal;
 
 pub use checked::{
-    BrokerConfig, BrokerUrl, CameraConfig, CameraName, CameraSource, Config, ConfigError, FilesConfig,
-    ModelConfig, MqttConfig, NodeName, PixelFormat, V4lConfig,
+    BrokerConfig, BrokerUrl, CameraConfig, CameraName, CameraSource, Config, FilesConfig, MqttConfig,
+    NodeName, PixelFormat, V4lConfig,
 };
 pub use load::{LoadError, load, load_text};
-pub use raw::{RawBroker, RawCamera, RawConfig, RawLog, RawModel, RawMqtt};
+pub use model::ModelConfig;
+pub use raw::{RawBroker, RawCamera, RawConfig, RawLog, RawModel, RawMqtt, RawPlace, RawSubtree};
+pub use refusal::ConfigError;

@@ -13,6 +13,8 @@ pub struct RawConfig {
     pub node: Option<String>,
     /// Which model, and how sure it has to be.
     pub model: RawModel,
+    /// Where the cameras are.
+    pub place: RawPlace,
     /// Where to publish.
     pub mqtt: RawMqtt,
     /// The broker inside the daemon.
@@ -30,11 +32,41 @@ pub struct RawModel {
     /// Package file; the shipped one when absent.
     pub package: Option<PathBuf>,
     /// Accuracy asked for; the package's calibration gives the threshold.
-    pub target: Option<f64>,
+    pub target_accuracy: Option<f64>,
     /// Confidence cut-off, instead of a target.
     pub threshold: Option<f64>,
+    /// What thresholds for targets promise: `none`, `average` or `confident`.
+    pub guarantee: Option<String>,
+    /// Other targets or thresholds for parts of the tree.
+    pub subtree: Vec<RawSubtree>,
     /// Names or ids of the only taxa to expect.
     pub priors: Vec<String>,
+    /// CSV or TSV of taxa to expect, with their places and months.
+    pub checklist: Option<PathBuf>,
+    /// Weight of taxa that the checklist does not name.
+    pub unlisted_weight: Option<f64>,
+}
+
+/// `[[model.subtree]]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSubtree {
+    /// Name or id of the taxon at its top.
+    pub taxon: String,
+    /// Accuracy asked for at and below it.
+    pub target_accuracy: Option<f64>,
+    /// Confidence cut-off, instead of a target.
+    pub threshold: Option<f64>,
+}
+
+/// `[place]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPlace {
+    /// Degrees north, WGS 84.
+    pub latitude: Option<f64>,
+    /// Degrees east, WGS 84.
+    pub longitude: Option<f64>,
 }
 
 /// `[mqtt]`.

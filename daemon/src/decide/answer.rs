@@ -1,5 +1,6 @@
 //! An answer in words: what messages, tables and `classify` show of a decision.
 
+use fieldmark_models::package::Sha256Digest;
 use fieldmark_models::specificity::{Decision, Stop};
 use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,10 @@ pub struct Answer {
     pub stop: Stop,
     /// The most probable leaf.
     pub best_leaf: BestLeaf,
+    /// Probabilities of the taxa of the lineage, from the kingdom down.
+    pub lineage_probabilities: Vec<f64>,
+    /// Digest of the checklist that the probabilities are conditioned on.
+    pub checklist: Option<Sha256Digest>,
     /// Milliseconds from pixels to decision.
     pub latency_ms: f64,
 }
@@ -81,6 +86,8 @@ impl Answer {
             cut_off,
             stop: decision.stop,
             best_leaf: BestLeaf { name: leaf, probability: rounded(decision.best_leaf_probability, 6) },
+            lineage_probabilities: Vec::new(),
+            checklist: None,
             latency_ms: rounded(latency_ms, 2),
         }
     }

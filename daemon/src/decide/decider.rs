@@ -1,25 +1,24 @@
-//! One model, one cut-off, one set of priors: pictures in, answers out.
+//! One model, one dial, one expectation: pictures in, answers out.
 
 use std::time::Instant;
 
-use fieldmark_models::calibration::CalibrationError;
 use fieldmark_models::picture::Picture;
-use fieldmark_models::specificity::{Priors, ProbabilityError, SpecificityControl};
-use fieldmark_models::taxonomy::Taxonomy;
+use fieldmark_models::specificity::{ProbabilityError, SpecificityControl};
+use fieldmark_models::taxonomy::{NameError, Taxonomy};
 use fieldmark_models::views::FractionBox;
 
-use super::{Answer, CutOff, Eye, EyeError, PriorError, Sureness, find_priors};
+use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError};
 use crate::engine::{LoadedModel, ModelIdentity};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum DecideError {
-    /// No model measured that target.
+    /// The model cannot be asked for that.
     #[error(transparent)]
-    Target(#[from] CalibrationError),
+    Dial(#[from] DialError),
     /// A prior names nothing.
-    #[error(transparent)]
-    Prior(#[from] PriorError),
+    #[error("prior {0}")]
+    Prior(#[from] NameError),
     /// No probabilities.
     #[error(transparent)]
     Eye(#[from] EyeError),
@@ -33,20 +32,38 @@ pub struct Decider {
     model: LoadedModel,
     eye: Eye,
     control: SpecificityControl,
-    cut_off: CutOff,
-    priors: Priors,
+    cut_offs: CutOffs,
+    expectation: Expectation,
 }
 
 impl Decider {
-    /// Decides with `model` at `sureness`, expecting only taxa at or below `priors` (all where there are none).
+    /// Decides with `model` as sure as `dial` says, expecting what is `expected`.
     ///
     /// # Errors
-    /// If the model was not measured for the target, or a prior is no taxon of it.
-    pub fn new(model: LoadedModel, sureness: Sureness, priors: &[String]) -> Result<Self, DecideError> {
-        let cut_off = sureness.cut_off(&model.calibration)?;
-        let priors = find_priors(&model.taxonomy, priors)?;
+    /// If the model was not measured for a target, or a taxon is none of its.
+    pub fn new(model: LoadedModel, dial: &Dial, expected: &Expected) -> Result<Self, DecideError> {
+        let cut_offs = dial.cut_offs(&model.taxonomy, &model.calibration)?;
+        let expectation = Expectation::new(expected, &model.taxonomy, this_month())?;
         let eye = Eye::new(&model.views, model.taxonomy.leaf_count());
-        Ok(Self { eye, control: SpecificityControl::new(), cut_off, priors, model })
+        Ok(Self { eye, control: SpecificityControl::new(), cut_offs, expectation, model })
+    }
+
+    /// Decides as sure as `dial` says from now on.
+    ///
+    /// # Errors
+    /// If the model was not measured for a target, or a subtree is none of its; the dial then stays as it was.
+    pub fn turn(&mut self, dial: &Dial) -> Result<(), DialError> {
+        self.cut_offs = dial.cut_offs(&self.model.taxonomy, &self.model.calibration)?;
+        Ok(())
+    }
+
+    /// Expects what is `expected` from now on.
+    ///
+    /// # Errors
+    /// If a taxon is none of this model; what was expected before then stays.
+    pub fn expect(&mut self, expected: &Expected) -> Result<(), NameError> {
+        self.expectation = Expectation::new(expected, &self.model.taxonomy, this_month())?;
+        Ok(())
     }
 
     /// The answer for `region` of `picture`; `focus` is a box a user points at.
@@ -62,16 +79,22 @@ impl Decider {
         let begun = Instant::now();
         let model = &mut self.model;
         let probabilities = self.eye.look(&model.views, model.engine.as_mut(), picture, region, focus)?;
-        let threshold = self.cut_off.threshold;
-        let decision = self.control.decide(&model.taxonomy, probabilities, threshold, &self.priors)?;
+        let priors = self.expectation.follow(&model.taxonomy, this_month());
+        let decision =
+            self.control.decide(&model.taxonomy, probabilities, self.cut_offs.thresholds(), priors)?;
         let latency_ms = begun.elapsed().as_secs_f64() * 1000.0;
-        Ok(Answer::new(&model.taxonomy, &decision, self.cut_off, latency_ms))
+        let cut_off = self.cut_offs.of(&model.taxonomy, decision.taxon);
+        let mut answer = Answer::new(&model.taxonomy, &decision, cut_off, latency_ms);
+        let lineage = self.control.lineage(&model.taxonomy, decision.taxon);
+        answer.lineage_probabilities = lineage.map(|(_, probability)| probability).collect();
+        answer.checklist = self.expectation.in_force();
+        Ok(answer)
     }
 
-    /// The cut-off in force.
+    /// The cut-off in force where no subtree has its own.
     #[must_use]
     pub fn cut_off(&self) -> CutOff {
-        self.cut_off
+        self.cut_offs.everywhere()
     }
 
     /// Which model answers.
@@ -97,4 +120,10 @@ impl Decider {
     pub fn tested(&self) -> crate::engine::SelfTestReport {
         self.model.tested
     }
+}
+
+/// 1 to 12, UTC: seasons are no matter of hours.
+fn this_month() -> u8 {
+    let now = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC);
+    now.month().unsigned_abs()
 }

@@ -3,12 +3,12 @@
 
 mod answer;
 mod decider;
+mod dial;
+mod expectation;
 mod eye;
-mod priors;
-mod sureness;
 
 pub use answer::{Answer, BestLeaf, TaxonAnswer};
 pub use decider::{DecideError, Decider};
+pub use dial::{CutOff, CutOffs, Dial, DialError, Sureness};
+pub use expectation::{Expectation, ExpectationError, Expected, List, ListedIn};
 pub use eye::{Eye, EyeError};
-pub use priors::{PriorError, find_prior, find_priors};
-pub use sureness::{CutOff, Sureness};

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use mqtt5::broker::auth::AllowAllAuthProvider;
 use mqtt5::broker::config::{AuthConfig, StorageBackend, StorageConfig};
-use mqtt5::broker::{BrokerConfig, BrokerEventHandler, BrokerShutdownHandle, ClientDisconnectEvent, MqttBroker};
+use mqtt5::broker::{
+    BrokerConfig, BrokerEventHandler, BrokerShutdownHandle, ClientDisconnectEvent, MqttBroker,
+};
 use tokio::sync::watch;
 
 /// Largest packet it takes.

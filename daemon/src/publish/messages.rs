@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use fieldmark_models::package::Sha256Digest;
 use fieldmark_models::specificity::Stop;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +91,9 @@ pub struct Detection {
     pub stop: Stop,
     /// The most probable leaf.
     pub best_leaf: BestLeaf,
+    /// Digest of the checklist that the probabilities are conditioned on; absent where none was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checklist: Option<Sha256Digest>,
     /// The track.
     pub track: Track,
     /// Where in the frame.
@@ -194,7 +198,7 @@ mod tests {
     use super::*;
 
     fn identity() -> ModelIdentity {
-        let sha256 = fieldmark_models::package::Sha256Digest::of(b"package");
+        let sha256 = Sha256Digest::of(b"package");
         ModelIdentity { name: "garden".into(), version: "0.1.0".into(), sha256 }
     }
 
@@ -236,6 +240,7 @@ mod tests {
             target: Some(0.9),
             stop: Stop::Threshold,
             best_leaf: BestLeaf { name: "Quercus robur".into(), probability: 0.41 },
+            checklist: Some(Sha256Digest::of(b"checklist")),
             track: Track { id: 7, hits: 9 },
             region: Region { edges: [0.1, 0.2, 0.5, 0.6], name: "region".into() },
             model: identity(),
@@ -259,7 +264,7 @@ mod tests {
             common_name: None,
             lineage: Vec::new(),
         };
-        insta::assert_snapshot!(frozen(&Detection { taxon, target: None, ..detection() }));
+        insta::assert_snapshot!(frozen(&Detection { taxon, target: None, checklist: None, ..detection() }));
     }
 
     #[test]

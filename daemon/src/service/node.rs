@@ -89,7 +89,7 @@ impl Node {
     /// Publishes an event: as `detection`, and retained as `last`.
     pub(super) fn detected(&self, event: Event<'_>) {
         let Some(camera) = self.cameras.get(event.camera) else { return };
-        let Answer { taxon, probability, cut_off, stop, best_leaf, latency_ms, .. } = event.answer;
+        let Answer { taxon, probability, cut_off, stop, best_leaf, checklist, latency_ms, .. } = event.answer;
         let detection = Detection {
             v: VERSION,
             id: ulid::Ulid::generate().to_string(),
@@ -107,6 +107,7 @@ impl Node {
             target: cut_off.target,
             stop,
             best_leaf,
+            checklist,
             track: event.track,
             region: event.region.clone(),
             model: self.info.model.clone(),

@@ -18,15 +18,6 @@ const SIDE: i64 = 32;
 const WEIGHTS: [[f32; 3]; 6] =
     [[4.0, -4.0, -4.0], [-4.0, 4.0, 4.0], [0.0; 3], [4.0, -4.0, -4.0], [-4.0, 4.0, 4.0], [0.0; 3]];
 
-fn value(name: &str, elem_type: i32, sides: &[i64]) -> onnx::ValueInfo {
-    let side = |&length: &i64| onnx::Dimension {
-        side: Some(if length < 0 { Side::Named("N".into()) } else { Side::Fixed(length) }),
-    };
-    let shape = onnx::Shape { dim: sides.iter().map(side).collect() };
-    let tensor = onnx::TensorType { elem_type, shape: Some(shape) };
-    onnx::ValueInfo { name: name.into(), value_type: Some(onnx::ValueType { tensor: Some(tensor) }) }
-}
-
 fn tensor(name: &str, dims: &[i64], data: &[f32]) -> onnx::Tensor {
     let raw_data = data.iter().flat_map(|number| number.to_le_bytes()).collect();
     onnx::Tensor { dims: dims.into(), data_type: data_type::FLOAT, name: name.into(), raw_data }
@@ -84,8 +75,12 @@ fn graph(leaves: usize) -> Vec<u8> {
             tensor("head", &[6, leaves_i64], &head),
             tensor("bias", &[leaves_i64], &vec![0.0; leaves]),
         ],
-        input: ["whole", "crop"].map(|name| value(name, data_type::UINT8, &[-1, SIDE, SIDE, 3])).into(),
-        output: vec![value("probabilities", data_type::FLOAT, &[-1, leaves_i64])],
+        input: ["whole", "crop"]
+            .map(|name| {
+                onnx::ValueInfo::tensor(name, data_type::UINT8, &[None, Some(SIDE), Some(SIDE), Some(3)])
+            })
+            .into(),
+        output: vec![onnx::ValueInfo::tensor("probabilities", data_type::FLOAT, &[None, Some(leaves_i64)])],
     };
     let opset_import = vec![onnx::OperatorSet { domain: String::new(), version: 17 }];
     onnx::Model { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() }.encode_to_vec()
@@ -108,13 +103,16 @@ fn calibration() -> Calibration {
     let point = |target, threshold| Point {
         target,
         threshold: Threshold::new(threshold).expect("a threshold"),
+        exact: Threshold::new(threshold).expect("a threshold"),
+        average: Threshold::new(threshold).expect("a threshold"),
+        confident: Threshold::CERTAIN,
         accuracy: target,
         accuracy_low: target - 0.05,
         accuracy_high: 1.0,
         mean_depth: 2.5,
         ranks: BTreeMap::from([("species".into(), 1.0)]),
     };
-    Calibration::new(100, 1.0, vec![point(0.8, 0.4), point(0.9, 0.6)]).expect("a curve")
+    Calibration::new(100, 1.0, 0.95, vec![point(0.8, 0.4), point(0.9, 0.6)]).expect("a curve")
 }
 
 /// A red picture's answer, by hand: logits 8, -8, -8.

@@ -11,8 +11,8 @@ use crate::package::Sha256Digest;
 use crate::specificity::{Priors, PriorsError};
 use crate::taxonomy::Taxonomy;
 
-pub use row::{Bounds, Months, Place, PlaceError, RowError};
 use row::Row;
+pub use row::{Bounds, Months, Place, PlaceError, RowError};
 
 /// Largest list that is read.
 pub const MAX_BYTES: usize = 64 << 20;

@@ -4,28 +4,19 @@ use prost::Message as _;
 
 use super::*;
 use crate::calibration::{Calibration, Point};
-use crate::onnx::{self, Side, data_type};
+use crate::onnx::{self, data_type};
 use crate::specificity::Threshold;
 use crate::taxonomy::{Lineage, Rank, Taxonomy, TaxonomyBuilder};
 use crate::views::{View, ViewSet};
-
-fn value(name: &str, elem_type: i32, sides: &[i64]) -> onnx::ValueInfo {
-    let side = |&length: &i64| onnx::Dimension {
-        side: Some(if length < 0 { Side::Named("N".into()) } else { Side::Fixed(length) }),
-    };
-    let shape = onnx::Shape { dim: sides.iter().map(side).collect() };
-    let tensor = onnx::TensorType { elem_type, shape: Some(shape) };
-    onnx::ValueInfo { name: name.into(), value_type: Some(onnx::ValueType { tensor: Some(tensor) }) }
-}
 
 /// A graph with the right interface and nothing inside.
 fn graph(leaves: i64) -> Vec<u8> {
     let graph = onnx::Graph {
         input: vec![
-            value("whole", data_type::UINT8, &[-1, 32, 32, 3]),
-            value("crop", data_type::UINT8, &[-1, 32, 32, 3]),
+            onnx::ValueInfo::tensor("whole", data_type::UINT8, &[None, Some(32), Some(32), Some(3)]),
+            onnx::ValueInfo::tensor("crop", data_type::UINT8, &[None, Some(32), Some(32), Some(3)]),
         ],
-        output: vec![value("probabilities", data_type::FLOAT, &[-1, leaves])],
+        output: vec![onnx::ValueInfo::tensor("probabilities", data_type::FLOAT, &[None, Some(leaves)])],
         ..onnx::Graph::default()
     };
     onnx::Model { ir_version: 8, graph: Some(graph), ..onnx::Model::default() }.encode_to_vec()
@@ -49,13 +40,16 @@ fn calibration() -> Calibration {
     let point = Point {
         target: 0.9,
         threshold,
+        exact: threshold,
+        average: threshold,
+        confident: threshold,
         accuracy: 0.9,
         accuracy_low: 0.8,
         accuracy_high: 1.0,
         mean_depth: 1.0,
         ranks: std::collections::BTreeMap::from([("kingdom".into(), 1.0)]),
     };
-    Calibration::new(10, 1.0, vec![point]).expect("a curve")
+    Calibration::new(10, 1.0, 0.95, vec![point]).expect("a curve")
 }
 
 fn golden(leaves: usize) -> Golden {
@@ -286,6 +280,6 @@ fn every_single_difference_in_the_interface_is_found() {
     insta::assert_snapshot!(change(|g| g.input.swap(0, 1)), @"the graph's inputs are [crop, whole], the package needs [whole, crop]");
     insta::assert_snapshot!(change(|g| drop(g.input.pop())), @"the graph's inputs are [whole], the package needs [whole, crop]");
     insta::assert_snapshot!(change(|g| g.output[0].name = "logits".into()), @"the graph's outputs are [logits], the package needs [probabilities]");
-    insta::assert_snapshot!(change(|g| g.input[1] = value("crop", data_type::FLOAT, &[-1, 3, 32, 32])), @r#"graph input "crop" is float [N, 3, 32, 32], the package needs uint8 [N, 32, 32, 3]"#);
+    insta::assert_snapshot!(change(|g| g.input[1] = onnx::ValueInfo::tensor("crop", data_type::FLOAT, &[None, Some(3), Some(32), Some(32)])), @r#"graph input "crop" is float [N, 3, 32, 32], the package needs uint8 [N, 32, 32, 3]"#);
     insta::assert_snapshot!(change(|g| g.output[0].value_type = None), @r#"graph output "probabilities" is data type 0 [], the package needs float [N, 2]"#);
 }

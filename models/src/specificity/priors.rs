@@ -65,7 +65,9 @@ impl Priors {
         if found != expected {
             return Err(PriorsError::Count { found, expected });
         }
-        if let Some((output, &value)) = weights.iter().enumerate().find(|(_, w)| !(w.is_finite() && **w >= 0.0)) {
+        if let Some((output, &value)) =
+            weights.iter().enumerate().find(|(_, w)| !(w.is_finite() && **w >= 0.0))
+        {
             return Err(PriorsError::Value { output, value });
         }
         if weights.iter().all(|&weight| weight == 0.0) {

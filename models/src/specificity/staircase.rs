@@ -12,6 +12,12 @@ pub struct Staircase {
 }
 
 impl Staircase {
+    /// The root at every threshold: what is answered where there are no probabilities.
+    #[must_use]
+    pub fn root() -> Self {
+        Self { steps: vec![(1.0, TaxonIndex::ROOT)] }
+    }
+
     /// From the nodes that may answer, in pre-order, with their probabilities.
     pub(super) fn new(taxonomy: &Taxonomy, mut candidates: Vec<(f64, TaxonIndex)>) -> Self {
         candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));

@@ -3,12 +3,18 @@
 //! Random splits by source photograph; in each, a head is trained and asked about photographs of species it
 //! knows and of species it does not. Thresholds are found on one half of the photographs and judged on the other.
 
-mod climb;
+mod by_size;
+mod curve;
 mod measure;
+mod plot;
+mod top1;
+mod unseen;
 
-use fieldmark_models::specificity::{Priors, SpecificityControl, Threshold};
-use fieldmark_models::taxonomy::{Rank, TaxonIndex, Taxonomy};
+use std::collections::BTreeMap;
 
+use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
+
+use crate::calibrate::Case;
 use crate::dataset::{self, Photo};
 use crate::features::PhotoFeatures;
 use crate::head::{Example, train_head};
@@ -16,8 +22,11 @@ use crate::network::HeadWeights;
 use crate::pictures::Kind;
 use crate::recipe::Recipe;
 
-pub use climb::climb;
-pub use measure::{Measured, measure, wilson};
+pub use by_size::SizeClass;
+pub use curve::{Curve, CurvePoint};
+pub use measure::{Measured, measure};
+pub use plot::plot;
+pub use unseen::Unseen;
 
 /// A head's answer about one picture of a photograph it was not trained on.
 #[derive(Debug, Clone)]
@@ -32,6 +41,8 @@ pub struct Trial {
     pub seen: bool,
     /// The lowest taxon of the true lineage that the tree has.
     pub truth: TaxonIndex,
+    /// Photographs of the true species that were trained on.
+    pub trained_on: usize,
     /// `[leaves]`.
     pub logits: Vec<f32>,
 }
@@ -78,15 +89,17 @@ pub fn trials(
         let split = dataset::random_split(photos, recipe.evaluate.left_out, seed);
         let taxonomy = dataset::taxonomy(split.training.iter().map(|&position| &photos[position]))?;
         let training = examples(&taxonomy, photos, features, &split.training);
+        let sizes = class_sizes(&taxonomy, photos, &split.training);
         let head = train_head(&taxonomy, &training, &recipe.transfer, &recipe.train, seed);
         for (positions, seen) in [(&split.held_out, true), (&split.unseen, false)] {
             for &photo in positions.iter().filter(|&&photo| photos[photo].is_species()) {
                 let truth = lowest_known(&taxonomy, &photos[photo]);
                 let seen = seen && taxonomy.find_lineage(&photos[photo].lineage).is_some();
+                let trained_on = if seen { sizes.get(&truth).copied().unwrap_or_default() } else { 0 };
                 for (&kind, row) in features[photo].kinds.iter().zip(&features[photo].rows) {
                     if kind != Kind::Training {
                         let (tree, logits) = (all.trees.len(), logits(&head, row));
-                        all.trials.push(Trial { photo, tree, kind, seen, truth, logits });
+                        all.trials.push(Trial { photo, tree, kind, seen, truth, trained_on, logits });
                     }
                 }
             }
@@ -95,6 +108,15 @@ pub fn trials(
         done();
     }
     Ok(all)
+}
+
+/// Photographs at `positions` of each taxon they are labelled with.
+fn class_sizes(taxonomy: &Taxonomy, photos: &[Photo], positions: &[usize]) -> BTreeMap<TaxonIndex, usize> {
+    let mut sizes = BTreeMap::new();
+    for label in positions.iter().filter_map(|&photo| taxonomy.find_lineage(&photos[photo].lineage)) {
+        *sizes.entry(label).or_default() += 1;
+    }
+    sizes
 }
 
 fn lowest_known(taxonomy: &Taxonomy, photo: &Photo) -> TaxonIndex {
@@ -113,62 +135,14 @@ pub fn logits(head: &HeadWeights, feature: &[f32]) -> Vec<f32> {
     rows.zip(&head.bias).map(|(row, bias)| head.scale * dot(row) + bias).collect()
 }
 
-/// Softmax of `logits / temperature`.
-#[must_use]
-pub fn softmax(logits: &[f32], temperature: f64) -> Vec<f32> {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let powers: Vec<f64> =
-        logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).collect();
-    let sum: f64 = powers.iter().sum();
-    powers.into_iter().map(|power| (power / sum) as f32).collect()
-}
-
-/// An answer under specificity control, judged.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Answer {
-    /// The true taxon or one above it.
-    pub correct: bool,
-    /// Depth of the answer.
-    pub depth: u16,
-    /// Rank of the answer.
-    pub rank: Rank,
-}
-
 impl Trials {
-    /// The answer to `trial` at `threshold`.
+    /// Trials as cases for calibration; pictures of one photograph are a group.
     #[must_use]
-    pub fn answer(
-        &self,
-        control: &mut SpecificityControl,
-        trial: &Trial,
-        temperature: f64,
-        threshold: Threshold,
-    ) -> Answer {
-        let taxonomy = &self.trees[trial.tree];
-        let probabilities = softmax(&trial.logits, temperature);
-        let decision = control.decide(taxonomy, &probabilities, threshold, &Priors::none());
-        let taxon = decision.map_or(TaxonIndex::ROOT, |decision| decision.taxon);
-        let (depth, rank) = (taxonomy.taxon(taxon).depth(), taxonomy.taxon(taxon).rank().clone());
-        Answer { correct: taxonomy.contains(taxon, trial.truth), depth, rank }
-    }
-
-    /// The temperature under which the true leaves of `trials` are most probable, by golden-section search.
-    #[must_use]
-    pub fn best_temperature(&self, trials: &[&Trial]) -> f64 {
-        let loss = |temperature: f64| -> f64 {
-            let of = |trial: &&Trial| {
-                let leaves = self.trees[trial.tree].taxon(trial.truth).leaves();
-                let mass: f32 = softmax(&trial.logits, temperature)[leaves].iter().sum();
-                -f64::from(mass.max(1e-9)).ln()
-            };
-            trials.iter().map(of).sum()
+    pub fn cases(&self, which: impl Fn(&Trial) -> bool) -> Vec<Case<'_>> {
+        let case = |trial| {
+            let Trial { photo, tree, truth, logits, .. }: &Trial = trial;
+            Case { taxonomy: &self.trees[*tree], logits, truth: *truth, group: *photo }
         };
-        let (mut low, mut high): (f64, f64) = (0.05f64.ln(), 20f64.ln());
-        let ratio = (5f64.sqrt() - 1.0) / 2.0;
-        for _ in 0..40 {
-            let (left, right) = (high - ratio * (high - low), low + ratio * (high - low));
-            if loss(left.exp()) < loss(right.exp()) { high = right } else { low = left }
-        }
-        f64::midpoint(low, high).exp()
+        self.trials.iter().filter(|trial| which(trial)).map(case).collect()
     }
 }

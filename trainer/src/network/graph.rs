@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use fieldmark_models::onnx::{
-    Attribute, Dimension, Graph, Model, Node, OperatorSet, Shape, Side, Tensor, TensorType, ValueInfo,
-    ValueType, attribute_kind, data_type,
+    Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, attribute_kind, data_type,
 };
 use prost::Message as _;
 
@@ -23,12 +22,16 @@ impl GraphBuilder {
     /// A picture input `uint8 [N, size, size, 3]`.
     pub(super) fn picture_input(&mut self, name: &str, size: u32) {
         let size = i64::from(size);
-        self.graph.input.push(value(name, data_type::UINT8, &[None, Some(size), Some(size), Some(3)]));
+        self.graph.input.push(ValueInfo::tensor(
+            name,
+            data_type::UINT8,
+            &[None, Some(size), Some(size), Some(3)],
+        ));
     }
 
     /// An output `float [N, width]`.
     pub(super) fn output(&mut self, name: &str, width: usize) {
-        self.graph.output.push(value(name, data_type::FLOAT, &[None, Some(width as i64)]));
+        self.graph.output.push(ValueInfo::tensor(name, data_type::FLOAT, &[None, Some(width as i64)]));
     }
 
     /// A float constant; a name that is already there is that constant.
@@ -74,17 +77,6 @@ impl GraphBuilder {
             opset_import: vec![OperatorSet { domain: String::new(), version: OPSET }],
         };
         model.encode_to_vec()
-    }
-}
-
-fn value(name: &str, elem_type: i32, sides: &[Option<i64>]) -> ValueInfo {
-    let side = |side: &Option<i64>| Dimension {
-        side: Some(side.map_or_else(|| Side::Named("N".into()), Side::Fixed)),
-    };
-    let shape = Some(Shape { dim: sides.iter().map(side).collect() });
-    ValueInfo {
-        name: name.into(),
-        value_type: Some(ValueType { tensor: Some(TensorType { elem_type, shape }) }),
     }
 }
 

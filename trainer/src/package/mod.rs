@@ -15,7 +15,7 @@ use crate::evaluate::Measured;
 use crate::recipe::Recipe;
 
 pub use golden::{PictureFile, golden_pictures};
-pub use report::report;
+pub use report::{calibration as calibration_report, report};
 
 /// Writes `NAME-VERSION.fieldmark` into `folder`, whole or not at all, and gives its path.
 ///
@@ -46,10 +46,18 @@ pub fn write(
         model,
         report: report(recipe, taxonomy, measured),
     };
+    save(draft, &path)?;
+    Ok(path)
+}
+
+/// Writes `draft` to `path`, whole or not at all.
+///
+/// # Errors
+/// If it is no package, or the file cannot be written.
+pub fn save(draft: Draft<'_>, path: &Path) -> anyhow::Result<()> {
     let writing = || format!("cannot write package {}", path.display());
-    let mut file = AtomicWriteFile::open(&path).with_context(writing)?;
+    let mut file = AtomicWriteFile::open(path).with_context(writing)?;
     draft.write(&mut file).with_context(writing)?;
     file.flush().with_context(writing)?;
-    file.commit().with_context(writing)?;
-    Ok(path)
+    file.commit().with_context(writing)
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use fieldmark_models::calibration::Calibration;
 use fieldmark_models::taxonomy::Taxonomy;
 
 use crate::evaluate::Measured;
@@ -28,7 +29,8 @@ pub fn report(recipe: &Recipe, taxonomy: &Taxonomy, measured: &Measured) -> Stri
         left_out = recipe.evaluate.left_out * 100.0,
     );
     top1(&mut html, measured);
-    curve(&mut html, measured);
+    by_size(&mut html, measured);
+    html.push_str(&calibration(&measured.calibration));
     unseen(&mut html, measured);
     html.push_str("<h2>Sources</h2><ul>");
     for source in &recipe.provenance {
@@ -51,21 +53,38 @@ fn top1(html: &mut String, measured: &Measured) {
     html.push_str("</table>");
 }
 
-fn curve(html: &mut String, measured: &Measured) {
-    let calibration = &measured.calibration;
-    let _ = write!(
-        html,
-        "<h2>Specificity control</h2><p>Temperature {:.3}. Thresholds found on one half of the photographs, \
-         figures from the other ({} answers).</p><table><tr><th>target<th>threshold<th>accuracy<th>95 %<th>mean depth",
+fn by_size(html: &mut String, measured: &Measured) {
+    html.push_str(
+        "<h2>By training photographs of the species</h2><table><tr><th>photographs<th>answers<th>top-1",
+    );
+    for class in &measured.by_size {
+        let to = class.to.map_or_else(String::new, |to| to.to_string());
+        let _ = write!(html, "<tr><td>{} to {to}<td>{}<td>{:.3}", class.from, class.n, class.top1);
+    }
+    html.push_str("</table>");
+}
+
+/// The section on specificity control.
+#[must_use]
+pub fn calibration(calibration: &Calibration) -> String {
+    let mut html = format!(
+        "<h2>Specificity control</h2><p>Temperature {:.3}, {} answers. Accuracy and depth are those of the hill-climbed \
+         threshold on photographs it was not fitted to. `average` and `confident` promise the target of pictures like \
+         these: on average over calibrations, and with probability {:.2}.</p><table><tr><th>target<th>hill climbing\
+         <th>exact<th>average<th>confident<th>accuracy<th>95 %<th>mean depth",
         calibration.temperature(),
         calibration.n(),
+        calibration.confidence(),
     );
     for point in calibration.curve() {
         let _ = write!(
             html,
-            "<tr><td>{:.2}<td>{:.3}<td>{:.3}<td>{:.3} to {:.3}<td>{:.2}",
+            "<tr><td>{:.2}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3}<td>{:.3} to {:.3}<td>{:.2}",
             point.target,
             point.threshold.value(),
+            point.exact.value(),
+            point.average.value(),
+            point.confident.value(),
             point.accuracy,
             point.accuracy_low,
             point.accuracy_high,
@@ -73,6 +92,7 @@ fn curve(html: &mut String, measured: &Measured) {
         );
     }
     html.push_str("</table>");
+    html
 }
 
 fn unseen(html: &mut String, measured: &Measured) {

@@ -1,0 +1,38 @@
+//! The best leaf against the truth.
+
+use std::collections::BTreeMap;
+
+use fieldmark_models::taxonomy::{Rank, TaxonIndex, Taxonomy};
+
+use super::{Trial, Trials};
+use crate::pictures::Kind;
+
+/// By rank: share of seen species' pictures of `kind` whose best leaf has the right taxon at that rank, where the
+/// truth has that rank. Mean over splits and its standard deviation.
+pub(super) fn by_rank(trials: &Trials, kind: Kind) -> BTreeMap<String, (f64, f64)> {
+    let mut by_rank = BTreeMap::new();
+    for rank in [Rank::Species, Rank::Genus, Rank::Family, Rank::Order, Rank::Class] {
+        let mut splits = Vec::new();
+        for (tree, taxonomy) in trials.trees.iter().enumerate() {
+            let is = |trial: &&Trial| trial.tree == tree && trial.seen && trial.kind == kind;
+            let hits: Vec<bool> =
+                trials.trials.iter().filter(is).filter_map(|trial| hit(taxonomy, trial, &rank)).collect();
+            if !hits.is_empty() {
+                splits.push(hits.iter().filter(|&&hit| hit).count() as f64 / hits.len() as f64);
+            }
+        }
+        let n = splits.len().max(1) as f64;
+        let mean = splits.iter().sum::<f64>() / n;
+        let variance = splits.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+        by_rank.insert(rank.name().to_owned(), (mean, variance.sqrt()));
+    }
+    by_rank
+}
+
+/// Whether the best leaf is right at `rank`; `None` where the truth has no taxon of that rank.
+pub(super) fn hit(taxonomy: &Taxonomy, trial: &Trial, rank: &Rank) -> Option<bool> {
+    let truth = taxonomy.at_rank(trial.truth, rank)?;
+    let order = |a: &(usize, &f32), b: &(usize, &f32)| a.1.total_cmp(b.1);
+    let best = trial.logits.iter().enumerate().max_by(order).and_then(|(output, _)| taxonomy.leaf(output));
+    Some(taxonomy.contains(truth, best.unwrap_or(TaxonIndex::ROOT)))
+}

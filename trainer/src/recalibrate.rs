@@ -1,0 +1,147 @@
+//! A package calibrated again, on the user's own photographs: a model is only as sure as the pictures it was
+//! calibrated on are like those it will see.
+
+mod temperature;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use fieldmark_models::calibration::Calibration;
+use fieldmark_models::package::{Draft, GOLDEN, Golden, GoldenPicture, MODEL, Package, REPORT};
+use fieldmark_models::picture::Picture;
+use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
+use fieldmark_models::views::ViewRenderer;
+
+use crate::calibrate::{self, Case, Settings};
+use crate::dataset::Photo;
+use crate::features::Runner;
+use crate::package::{self, PictureFile};
+
+pub use temperature::{NotOurs, with_temperature};
+
+/// Smallest probability whose logarithm is taken.
+const SMALLEST: f32 = 1e-30;
+
+/// A package and what it said about photographs.
+pub struct Recalibration {
+    package: Package,
+    calibration: Calibration,
+    model: Vec<u8>,
+}
+
+impl Recalibration {
+    /// Asks the model of `package` about every one of `photos` and calibrates on the answers. A photograph of a
+    /// species the model does not know counts as one of its lowest ancestor that it does. `done` is called after
+    /// each photograph.
+    ///
+    /// # Errors
+    /// If a photograph cannot be read, the model does not run, or there are too few.
+    pub fn new(
+        package: Package,
+        photos: &[Photo],
+        settings: &Settings,
+        done: impl Fn(),
+    ) -> anyhow::Result<Self> {
+        let onnx = package.file(MODEL).unwrap_or_default();
+        let runner = Runner::new(onnx, package.views())?;
+        let mut renderer = ViewRenderer::new();
+        let mut answers = Vec::with_capacity(photos.len());
+        for photo in photos {
+            let probabilities = runner.run(&read(&photo.path)?, &mut renderer)?;
+            // Logits but for a constant, which softmax does not see.
+            let logits: Vec<f32> = probabilities.iter().map(|p| p.max(SMALLEST).ln()).collect();
+            answers.push((logits, lowest_known(package.taxonomy(), photo)));
+            done();
+        }
+        let cases: Vec<Case<'_>> = answers
+            .iter()
+            .zip(photos)
+            .map(|((logits, truth), photo)| Case {
+                taxonomy: package.taxonomy(),
+                logits,
+                truth: *truth,
+                group: group(photos, photo),
+            })
+            .collect();
+        let fitted = calibrate::calibrate(&cases, settings)
+            .context("calibration needs photographs of at least two individuals")?;
+        let model = with_temperature(onnx, fitted.temperature())?;
+        let temperature = package.calibration().temperature() * fitted.temperature();
+        let calibration =
+            Calibration::new(fitted.n(), temperature, fitted.confidence(), fitted.curve().to_vec())?;
+        Ok(Self { package, calibration, model })
+    }
+
+    /// What was found.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
+    /// Writes the package with its new calibration as version `version` into `folder`, and gives its path.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn write(&self, version: semver::Version, folder: &Path) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create folder {}", folder.display()))?;
+        let manifest = self.package.manifest();
+        let path = folder.join(format!("{}-{version}.fieldmark", manifest.name));
+        let (golden, golden_pictures) = self.golden()?;
+        let report = String::from_utf8_lossy(self.package.file(REPORT).unwrap_or_default()).into_owned();
+        let calibration = package::calibration_report(&self.calibration);
+        let draft = Draft {
+            name: &manifest.name,
+            version,
+            created: jiff::Timestamp::now(),
+            preset: &manifest.preset,
+            licence: &manifest.licence,
+            provenance: manifest.provenance.clone(),
+            views: self.package.views(),
+            taxonomy: self.package.taxonomy(),
+            calibration: &self.calibration,
+            golden: &golden,
+            golden_pictures,
+            model: self.model.clone(),
+            report: format!("{report}<h1>Calibrated again</h1>{calibration}"),
+        };
+        package::save(draft, &path)?;
+        Ok(path)
+    }
+
+    /// The golden pictures, answered anew: another temperature gives other probabilities.
+    fn golden(&self) -> anyhow::Result<(Golden, Vec<PictureFile>)> {
+        let runner = Runner::new(&self.model, self.package.views())?;
+        let mut renderer = ViewRenderer::new();
+        let old = self.package.golden();
+        let mut golden = Golden { tolerance: old.tolerance, picture: Vec::new() };
+        let mut files = Vec::new();
+        for picture in &old.picture {
+            let bytes = self.package.file(&picture.file).unwrap_or_default();
+            let decoded = Picture::decode(bytes).with_context(|| format!("{GOLDEN}: {}", picture.file))?;
+            let probabilities = runner.run(&decoded, &mut renderer)?;
+            golden.picture.push(GoldenPicture { probabilities, ..picture.clone() });
+            let name = picture.file.rsplit('/').next().unwrap_or(&picture.file);
+            files.push((name.to_owned(), bytes.to_vec()));
+        }
+        Ok((golden, files))
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<Picture> {
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read photograph {}", path.display()))?;
+    Picture::decode(&bytes).with_context(|| path.display().to_string())
+}
+
+/// Position of the first photograph of the same individual.
+fn group(photos: &[Photo], photo: &Photo) -> usize {
+    photos.iter().position(|other| other.individual == photo.individual).unwrap_or_default()
+}
+
+fn lowest_known(taxonomy: &Taxonomy, photo: &Photo) -> TaxonIndex {
+    let depth = photo.lineage.levels().len();
+    (1..=depth)
+        .rev()
+        .find_map(|depth| taxonomy.find_lineage(&photo.lineage.truncated(depth)))
+        .unwrap_or(TaxonIndex::ROOT)
+}

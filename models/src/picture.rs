@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
 
 /// The grey on which transparent pixels are laid: the middle of the byte range, so that the background of a
 /// cut-out is "no information" to a network whose inputs are centred.
@@ -62,13 +62,28 @@ impl Picture {
     /// If the bytes are no picture in a known format, damaged, or too large.
     pub fn decode(bytes: &[u8]) -> Result<Self, PictureError> {
         let decoded = decode_upright(bytes)?;
-        let (width, height) = (decoded.width(), decoded.height());
-        let rgb = if decoded.color().has_alpha() {
-            on_mid_grey(&decoded.into_rgba8())
+        if decoded.color().has_alpha() {
+            Self::on_mid_grey(&decoded.into_rgba8())
         } else {
-            decoded.into_rgb8().into_raw()
-        };
-        Self::from_rgb(width, height, rgb)
+            Self::from_image(decoded.into_rgb8())
+        }
+    }
+
+    /// Wraps an image.
+    ///
+    /// # Errors
+    /// If a side is zero.
+    pub fn from_image(image: RgbImage) -> Result<Self, PictureError> {
+        let (width, height) = image.dimensions();
+        Self::from_rgb(width, height, image.into_raw())
+    }
+
+    /// A cut-out laid on [`MID_GREY`].
+    ///
+    /// # Errors
+    /// If a side is zero.
+    pub fn on_mid_grey(cutout: &RgbaImage) -> Result<Self, PictureError> {
+        Self::from_rgb(cutout.width(), cutout.height(), on_mid_grey(cutout))
     }
 
     /// Width in pixels.

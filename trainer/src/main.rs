@@ -209,9 +209,9 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             let measured = recipe.prepared()?.evaluate()?;
             let as_json = serde_json::to_string(&measured).map_err(anyhow::Error::from)?;
             if json {
-                println!("{as_json}")
+                println!("{as_json}");
             } else {
-                print_table(&measured)
+                print_table(&measured);
             }
             if let Some(folder) = report {
                 write_report(&measured, &as_json, specificity, &folder)?;

@@ -94,7 +94,7 @@ impl Answer {
 }
 
 /// Messages carry no digits that mean nothing.
-fn rounded(value: f64, digits: i32) -> f64 {
+pub(super) fn rounded(value: f64, digits: i32) -> f64 {
     let scale = 10f64.powi(digits);
     (value * scale).round() / scale
 }

@@ -7,6 +7,7 @@ use fieldmark_models::specificity::{ProbabilityError, SpecificityControl};
 use fieldmark_models::taxonomy::{NameError, Taxonomy};
 use fieldmark_models::views::FractionBox;
 
+use super::answer::rounded;
 use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError};
 use crate::engine::{LoadedModel, ModelIdentity};
 
@@ -86,7 +87,7 @@ impl Decider {
         let cut_off = self.cut_offs.of(&model.taxonomy, decision.taxon);
         let mut answer = Answer::new(&model.taxonomy, &decision, cut_off, latency_ms);
         let lineage = self.control.lineage(&model.taxonomy, decision.taxon);
-        answer.lineage_probabilities = lineage.map(|(_, probability)| probability).collect();
+        answer.lineage_probabilities = lineage.map(|(_, probability)| rounded(probability, 6)).collect();
         answer.checklist = self.expectation.in_force();
         Ok(answer)
     }

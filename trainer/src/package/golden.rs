@@ -30,8 +30,7 @@ pub fn golden_pictures(model: &[u8], views: &ViewSet) -> Result<(Golden, Vec<Pic
     let mut files = Vec::new();
     for (name, paint) in [("petals.png", petals as fn(f32, f32) -> [f32; 3]), ("stripes.png", stripes)] {
         let image = render(paint);
-        let picture =
-            Picture::from_rgb(SIDE, SIDE, image.as_raw().clone()).map_err(PicturesError::Rendered)?;
+        let picture = Picture::from_image(image.clone()).map_err(PicturesError::Rendered)?;
         golden.picture.push(GoldenPicture {
             file: format!("golden/{name}"),
             licence: "CC0-1.0".into(),

@@ -55,24 +55,13 @@ pub(super) enum Placement {
     HeldOut,
 }
 
-/// The cut-out on mid-grey, as it is.
-pub(super) fn plain(cutout: &RgbaImage) -> Picture {
-    let mut rgb = RgbImage::from_pixel(cutout.width(), cutout.height(), Rgb([MID_GREY; 3]));
-    for (target, source) in rgb.pixels_mut().zip(cutout.pixels()) {
-        let [red, green, blue, alpha] = source.0.map(u32::from);
-        let lay = |c: u32| ((c * alpha + u32::from(MID_GREY) * (255 - alpha) + 127) / 255) as u8;
-        target.0 = [lay(red), lay(green), lay(blue)];
-    }
-    picture(rgb)
-}
-
 /// The cut-out, drawn to a square as the network will see it, scaled and moved, on a background.
 pub(super) fn compose(
     cutout: &RgbaImage,
     placement: Placement,
     backgrounds: &Backgrounds,
     random: &mut StdRng,
-) -> Picture {
+) -> Result<Picture, PicturesError> {
     let (smallest, largest) = match placement {
         Placement::Grey => (0.75, 1.1),
         Placement::Rendered | Placement::Photograph => (0.55, 1.05),
@@ -94,7 +83,7 @@ pub(super) fn compose(
     };
     let (left, top) = (place(scaled.width()), place(scaled.height()));
     lay(&scaled, &mut canvas, left, top);
-    picture(canvas)
+    Picture::from_image(canvas).map_err(PicturesError::Rendered)
 }
 
 fn lay(premultiplied: &RgbaImage, canvas: &mut RgbImage, left: i64, top: i64) {
@@ -140,15 +129,4 @@ fn part_of(photographs: &[RgbImage], random: &mut StdRng) -> RgbImage {
     let left = random.random_range(0..=photograph.width() - side);
     let top = random.random_range(0..=photograph.height() - side);
     resize(&crop_imm(photograph, left, top, side, side).to_image(), SIDE, SIDE, FilterType::Triangle)
-}
-
-fn picture(rgb: RgbImage) -> Picture {
-    let (width, height) = rgb.dimensions();
-    Picture::from_rgb(width, height, rgb.into_raw()).unwrap_or_else(|_| empty())
-}
-
-fn empty() -> Picture {
-    // A decoded image is never empty; this keeps the function total.
-    #[expect(clippy::unwrap_used, reason = "three bytes are one pixel")]
-    Picture::from_rgb(1, 1, vec![MID_GREY; 3]).unwrap()
 }

@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 
 use crate::recipe::PictureSettings;
 pub use compose::Backgrounds;
-use compose::{Placement, compose, plain};
+use compose::{Placement, compose};
 
 /// What a picture is laid on, and so what it may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,7 +65,8 @@ pub fn pictures_of(
     let cutout = read_cutout(path)?;
     let mirrored = image::imageops::flip_horizontal(&cutout);
     let mut random = StdRng::seed_from_u64(seed);
-    let mut pictures = vec![(Kind::Plain, plain(&cutout)), (Kind::Training, plain(&mirrored))];
+    let plain = |cutout| Picture::on_mid_grey(cutout).map_err(PicturesError::Rendered);
+    let mut pictures = vec![(Kind::Plain, plain(&cutout)?), (Kind::Training, plain(&mirrored)?)];
     let counts = [
         (Placement::Grey, settings.on_grey),
         (Placement::Rendered, settings.on_rendered),
@@ -74,11 +75,12 @@ pub fn pictures_of(
     for (placement, count) in counts {
         for number in 0..count {
             let source = if number % 2 == 0 { &cutout } else { &mirrored };
-            let laid = compose(source, placement, backgrounds, &mut random);
+            let laid = compose(source, placement, backgrounds, &mut random)?;
             pictures.push((Kind::Training, augment::recolour(laid, settings.hue, &mut random)));
         }
     }
-    pictures.push((Kind::HeldOutBackground, compose(&cutout, Placement::HeldOut, backgrounds, &mut random)));
+    let held_out = compose(&cutout, Placement::HeldOut, backgrounds, &mut random)?;
+    pictures.push((Kind::HeldOutBackground, held_out));
     Ok(pictures)
 }
 

@@ -1,5 +1,4 @@
-//! What is shipped under `models/packages` keeps its promises.
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
+//! What is shipped under `models/packages`.
 
 use std::path::PathBuf;
 

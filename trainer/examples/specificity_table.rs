@@ -1,12 +1,12 @@
 //! What each threshold is worth: 100,000 calibrated answers over a tree of the paper's size, thresholds from one
 //! half, accuracy and depth on the other.
 //!
-//! `cargo run --release --example specificity_table [-- --export FOLDER]`: with `--export`, writes the tree and
+//! `cargo run --example specificity_table [-- --export FOLDER]`: with `--export`, writes the tree and
 //! some answers for `tests/bench/decide` instead.
 
 #![allow(clippy::expect_used)]
 
-#[path = "../benches/synthetic/mod.rs"]
+#[path = "../../models/benches/synthetic/mod.rs"]
 mod synthetic;
 
 use std::io::Write as _;

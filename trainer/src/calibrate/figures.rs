@@ -37,18 +37,23 @@ impl Figures {
     /// Those of `judged` at `threshold`.
     #[must_use]
     pub fn of(judged: &[Judged], threshold: Threshold) -> Self {
-        let n = judged.len();
-        let share = 1.0 / n.max(1) as f64;
-        let mut figures = Self { n, ..Self::default() };
-        for answer in judged {
-            let step = answer.at(threshold);
-            figures.accuracy += if step.right { share } else { 0.0 };
-            figures.mean_depth += f64::from(step.depth) * share;
-            figures.mean_information += step.information * share;
-            *figures.ranks.entry(step.rank.name().to_owned()).or_default() += share;
+        let (mut right, mut depth, mut information) = (0u32, 0.0, 0.0);
+        let mut ranks: BTreeMap<&str, u32> = BTreeMap::new();
+        for step in judged.iter().map(|answer| answer.at(threshold)) {
+            right += u32::from(step.right);
+            depth += f64::from(step.depth);
+            information += step.information;
+            *ranks.entry(step.rank.name()).or_default() += 1;
         }
-        figures.groups = judged.iter().map(|answer| answer.group).collect::<BTreeSet<_>>().len();
-        figures.clamped()
+        let of_all = |sum: f64| sum / judged.len().max(1) as f64;
+        Self {
+            accuracy: of_all(right.into()),
+            mean_depth: of_all(depth),
+            mean_information: of_all(information).clamp(0.0, 1.0),
+            ranks: ranks.into_iter().map(|(rank, n)| (rank.to_owned(), of_all(n.into()))).collect(),
+            n: judged.len(),
+            groups: judged.iter().map(|answer| answer.group).collect::<BTreeSet<_>>().len(),
+        }
     }
 
     /// The mean of several, each counting the same; counts are those of all together.
@@ -85,7 +90,7 @@ impl Figures {
         }
     }
 
-    /// A sum of n shares of 1/n may pass 1 in its last bit.
+    /// A sum of shares may pass 1 in its last bit.
     fn clamped(mut self) -> Self {
         self.accuracy = self.accuracy.min(1.0);
         self.mean_information = self.mean_information.clamp(0.0, 1.0);

@@ -114,14 +114,14 @@ fn too_few_pictures_promise_nothing_but_the_root() {
 /// Clopper and Pearson's bound from its definition: the probability under which `k` or more of `n` are as rare as
 /// 1 - `confidence`, found by bisection of the binomial's plain sum.
 fn clopper_pearson(k: usize, n: usize, confidence: f64) -> f64 {
+    // From n of n downwards: the first term is the largest power that does not vanish.
     let tail = |p: f64| -> f64 {
-        let mut term = (1.0 - p).powi(n as i32);
-        let mut below = 0.0;
-        for i in 0..k {
-            below += term;
-            term *= (n - i) as f64 / (i + 1) as f64 * p / (1.0 - p);
+        let (mut term, mut reached) = (p.powi(n as i32), 0.0);
+        for successes in (k..=n).rev() {
+            reached += term;
+            term *= successes as f64 / (n - successes + 1) as f64 * (1.0 - p) / p;
         }
-        1.0 - below
+        reached
     };
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..60 {

@@ -5,13 +5,13 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
 /// The paper's number of species.
-pub const LEAVES: usize = 19_027;
+pub(crate) const LEAVES: usize = 19_027;
 
 /// Mean number of children, from genera up to kingdoms: about what the catalogues of life have.
 const CHILDREN: [f64; 6] = [1.9, 3.3, 5.0, 5.0, 3.0, 8.0];
 
 /// The tree; always the same one for the same `seed`. Most taxa have few children and a few have very many.
-pub fn tree(seed: u64) -> Taxonomy {
+pub(crate) fn tree(seed: u64) -> Taxonomy {
     let mut random = StdRng::seed_from_u64(seed);
     // By level, from species up: the parent of each taxon.
     let mut parents: Vec<Vec<usize>> = Vec::new();
@@ -46,7 +46,7 @@ pub fn tree(seed: u64) -> Taxonomy {
 
 /// Leaf probabilities `[leaves]` of one picture, and a truth drawn from them: what is said to be probable by p
 /// happens in a share p of the cases. Mass lies within the ancestors of one leaf, more of it the higher they are.
-pub fn answer(taxonomy: &Taxonomy, random: &mut StdRng) -> (Vec<f32>, TaxonIndex) {
+pub(crate) fn answer(taxonomy: &Taxonomy, random: &mut StdRng) -> (Vec<f32>, TaxonIndex) {
     let centre = taxonomy.leaf(random.random_range(0..taxonomy.leaf_count())).expect("a leaf");
     let ease: f64 = random.random_range(0.0..1.0);
     let mut probabilities = vec![0.0; taxonomy.leaf_count()];

@@ -125,11 +125,14 @@ impl SpecificityControl {
     /// below it, so whole subtrees are passed over.
     fn walk(&self, taxonomy: &Taxonomy, thresholds: &Thresholds, mut visit: impl FnMut(TaxonIndex, f64)) {
         let total = self.mass.total();
-        let mut position = 1;
+        // A first child begins with its parent's first leaf, a sibling where the one before it ends: the mass before
+        // a node is known from the node visited last.
+        let (mut position, mut before) = (1, 0.0);
         while let Some(place) = taxonomy.places().get(position) {
-            let probability = self.mass.between(place.first_leaf as usize, place.leaves_end as usize) / total;
+            let through = self.mass.up_to(place.leaves_end as usize);
+            let probability = (through - before) / total;
             if probability < thresholds.lowest_below(position) {
-                position = place.subtree_end as usize;
+                (position, before) = (place.subtree_end as usize, through);
                 continue;
             }
             let taxon = TaxonIndex::new(position);
@@ -137,6 +140,9 @@ impl SpecificityControl {
                 visit(taxon, probability);
             }
             position += 1;
+            if position == place.subtree_end as usize {
+                before = through;
+            }
         }
     }
 }

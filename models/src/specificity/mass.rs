@@ -5,23 +5,17 @@ use super::ProbabilityError;
 /// How far the sum of the leaf probabilities may be from 1 before the network is not believed.
 const SUM_TOLERANCE: f64 = 1e-2;
 
-/// Runs of leaves that are summed side by side. A running sum waits for its own last addition; several of them
-/// wait together.
-const RUNS: usize = 16;
-const ABREAST: usize = 4;
+/// Leaves between two stored sums. A sum for every leaf would cost more to write than it saves to read: a search
+/// asks for a few hundred of them.
+const BLOCK: usize = 8;
 
 /// Sums of leaf masses, from the first leaf up to any other.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Mass {
-    /// `within[i]`: the mass of the leaves of `i`'s run before `i`. `[leaves + 1]`.
-    within: Vec<f64>,
-    /// Mass of all runs before each, and of all of them.
+    /// Probabilities, times weights where there are weights. `[leaves]`.
+    masses: Vec<f32>,
+    /// Mass of all leaves before each block, and of all of them.
     before: Vec<f64>,
-    /// A run is `1 << run` leaves long.
-    run: u32,
-    /// Probabilities times weights, where there are weights. `[leaves]`.
-    weighted: Vec<f32>,
-    total: f64,
 }
 
 impl Mass {
@@ -32,23 +26,25 @@ impl Mass {
         probabilities: &[f32],
         weights: Option<&[f32]>,
     ) -> Result<usize, ProbabilityError> {
-        check(probabilities)?;
-        let Some(weights) = weights else {
-            self.sum_runs(probabilities);
-            return Ok(largest(probabilities));
-        };
-        let mut weighted = std::mem::take(&mut self.weighted);
-        weighted.clear();
-        weighted.extend(probabilities.iter().zip(weights).map(|(p, w)| p * w));
-        self.sum_runs(&weighted);
-        let best = largest(if self.total > 0.0 { &weighted } else { probabilities });
-        self.weighted = weighted;
-        Ok(best)
+        self.masses.clear();
+        self.masses.extend_from_slice(probabilities);
+        let (largest, total) = self.sum_blocks().ok_or_else(|| no_probability(probabilities))?;
+        if (total - 1.0).abs() > SUM_TOLERANCE {
+            return Err(ProbabilityError::Sum(total));
+        }
+        let Some(weights) = weights else { return Ok(first(&self.masses, largest)) };
+        for (mass, weight) in self.masses.iter_mut().zip(weights) {
+            *mass *= weight;
+        }
+        match self.sum_blocks() {
+            Some((largest, total)) if total > 0.0 => Ok(first(&self.masses, largest)),
+            _ => Ok(first(probabilities, largest)),
+        }
     }
 
     /// Everything there is.
     pub(super) fn total(&self) -> f64 {
-        self.total
+        self.before.last().copied().unwrap_or(0.0)
     }
 
     /// The mass of the leaves from `start` up to `end`; never more than that of leaves around them.
@@ -56,100 +52,58 @@ impl Mass {
         self.up_to(end) - self.up_to(start)
     }
 
-    /// Never falls from one leaf to the next: rounding is monotone, and a run begins with the sum its
-    /// predecessor ended with.
-    fn up_to(&self, leaf: usize) -> f64 {
-        self.before[leaf >> self.run] + self.within[leaf]
+    /// The mass of the leaves before `leaf`. Never falls from one leaf to the next: rounding is monotone, and a
+    /// block begins with the sum its predecessor ended with.
+    pub(super) fn up_to(&self, leaf: usize) -> f64 {
+        let block = leaf / BLOCK;
+        match (self.before.get(block), self.masses.get(block * BLOCK..leaf)) {
+            (Some(before), Some(rest)) => before + sum(rest),
+            _ => self.total(),
+        }
     }
 
-    fn sum_runs(&mut self, masses: &[f32]) {
-        let length = masses.len().div_ceil(RUNS).next_power_of_two();
-        self.run = length.trailing_zeros();
-        // Everything below the last is written anew; clearing it first would cost as much as summing.
-        self.within.resize(masses.len() + 1, 0.0);
-        self.within[masses.len()] = 0.0;
+    /// Fills `before`; gives the largest mass and the sum of all, or `None` where one is no number from 0 upwards.
+    fn sum_blocks(&mut self) -> Option<(f32, f64)> {
         self.before.clear();
-        self.before.push(0.0);
-        let (mut masses_left, mut within_left) = (masses, self.within.as_mut_slice());
-        while masses_left.len() >= ABREAST * length {
-            let (masses, masses_rest) = masses_left.split_at(ABREAST * length);
-            let (within, within_rest) = within_left.split_at_mut(ABREAST * length);
-            for sum in sum_abreast(masses, within, length) {
-                self.before.push(sum);
+        let (mut largest, mut all_fine, mut total) = ([0.0f32; BLOCK], true, 0.0);
+        let blocks = self.masses.chunks_exact(BLOCK);
+        let rest = blocks.remainder();
+        for block in blocks {
+            for (largest, &mass) in largest.iter_mut().zip(block) {
+                all_fine &= is_mass(mass);
+                *largest = if mass > *largest { mass } else { *largest };
             }
-            (masses_left, within_left) = (masses_rest, within_rest);
+            self.before.push(total);
+            total += sum(block);
         }
-        for (masses, within) in masses_left.chunks(length).zip(within_left.chunks_mut(length)) {
-            let mut sum = 0.0;
-            for (mass, within) in masses.iter().zip(within.iter_mut()) {
-                *within = sum;
-                sum += f64::from(*mass);
-            }
-            // The last run, where it is not full, ends with the sum of all its leaves.
-            if let Some(past) = within.get_mut(masses.len()) {
-                *past = sum;
-            }
-            self.before.push(sum);
+        self.before.push(total);
+        if !rest.is_empty() {
+            total += sum(rest);
+            self.before.push(total);
         }
-        for run in 1..self.before.len() {
-            self.before[run] += self.before[run - 1];
-        }
-        self.total = self.before.last().copied().unwrap_or(0.0);
+        all_fine &= rest.iter().all(|&mass| is_mass(mass));
+        let largest = largest.iter().chain(rest).fold(0.0f32, |largest, &mass| largest.max(mass));
+        all_fine.then_some((largest, total))
     }
 }
 
-/// Running sums of four runs of `length` masses, one beside the other; their totals.
-fn sum_abreast(masses: &[f32], within: &mut [f64], length: usize) -> [f64; ABREAST] {
-    let (m0, rest) = masses.split_at(length);
-    let (m1, rest) = rest.split_at(length);
-    let (m2, m3) = rest.split_at(length);
-    let (w0, rest) = within.split_at_mut(length);
-    let (w1, rest) = rest.split_at_mut(length);
-    let (w2, w3) = rest.split_at_mut(length);
-    let mut sums = [0.0; ABREAST];
-    let masses = m0.iter().zip(m1).zip(m2).zip(m3);
-    let within = w0.iter_mut().zip(w1).zip(w2).zip(w3);
-    for ((((m0, m1), m2), m3), (((w0, w1), w2), w3)) in masses.zip(within) {
-        (*w0, *w1, *w2, *w3) = (sums[0], sums[1], sums[2], sums[3]);
-        sums[0] += f64::from(*m0);
-        sums[1] += f64::from(*m1);
-        sums[2] += f64::from(*m2);
-        sums[3] += f64::from(*m3);
-    }
-    sums
+fn sum(masses: &[f32]) -> f64 {
+    masses.iter().fold(0.0, |sum, &mass| sum + f64::from(mass))
 }
 
-/// Refuses what is no distribution.
-fn check(probabilities: &[f32]) -> Result<(), ProbabilityError> {
-    const LANES: usize = 16;
-    let (mut sums, mut all_fine) = ([0.0f32; LANES], true);
-    let mut total = 0.0;
-    // In blocks, so that single precision sums of many small numbers stay close enough to judge 1 by.
-    for block in probabilities.chunks(64 * LANES) {
-        let chunks = block.chunks_exact(LANES);
-        for &value in chunks.remainder() {
-            all_fine &= (0.0..=f32::MAX).contains(&value);
-            total += f64::from(value);
-        }
-        for chunk in chunks {
-            for (sum, &value) in sums.iter_mut().zip(chunk) {
-                all_fine &= (0.0..=f32::MAX).contains(&value);
-                *sum += value;
-            }
-        }
-        total += sums.iter().map(|&sum| f64::from(sum)).sum::<f64>();
-        sums = [0.0; LANES];
-    }
-    if !all_fine {
-        let is_wrong = |value: &f32| !(0.0..=f32::MAX).contains(value);
-        let output = probabilities.iter().position(is_wrong).unwrap_or_default();
-        return Err(ProbabilityError::Value { output, value: probabilities[output] });
-    }
-    if (total - 1.0).abs() <= SUM_TOLERANCE { Ok(()) } else { Err(ProbabilityError::Sum(total)) }
+fn is_mass(value: f32) -> bool {
+    (0.0..=f32::MAX).contains(&value)
 }
 
-/// The first of the largest.
-fn largest(masses: &[f32]) -> usize {
-    let largest = masses.iter().fold(0.0f32, |largest, &mass| if mass > largest { mass } else { largest });
-    masses.iter().position(|&mass| mass == largest).unwrap_or_default()
+fn no_probability(probabilities: &[f32]) -> ProbabilityError {
+    let output = probabilities.iter().position(|&value| !is_mass(value)).unwrap_or_default();
+    ProbabilityError::Value { output, value: probabilities[output] }
+}
+
+/// Where `mass` stands first.
+fn first(masses: &[f32], mass: f32) -> usize {
+    const RUN: usize = 64;
+    let holds = |run: &[f32]| run.iter().fold(false, |found, &other| found | (other == mass));
+    let start = masses.chunks(RUN).position(holds).unwrap_or_default() * RUN;
+    start + masses[start..].iter().position(|&other| other == mass).unwrap_or_default()
 }

@@ -42,7 +42,6 @@ impl TaxonIndex {
 /// Where a node lies: what a search needs of it, close together in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) first_leaf: u32,
     pub(crate) leaves_end: u32,
     pub(crate) subtree_end: u32,
 }
@@ -365,11 +364,7 @@ fn number_leaves(mut taxa: Vec<Taxon>) -> Taxonomy {
             parent.leaves.end = parent.leaves.end.max(last_leaf);
         }
     }
-    let place = |taxon: &Taxon| Place {
-        first_leaf: taxon.leaves.start,
-        leaves_end: taxon.leaves.end,
-        subtree_end: taxon.subtree_end,
-    };
+    let place = |taxon: &Taxon| Place { leaves_end: taxon.leaves.end, subtree_end: taxon.subtree_end };
     let places = taxa.iter().map(place).collect();
     Taxonomy { taxa, places, leaves }
 }

@@ -166,6 +166,21 @@ fn check_says_what_it_found() {
 }
 
 #[test]
+fn check_reads_the_checklist() {
+    let field = here();
+    let (config, list) = (field.text("fieldmark.toml"), field.text("list.csv"));
+    configure(&field, "[model]\n", &format!("[model]\nchecklist = {list:?}\n"));
+    let absent = fieldmarkd(&["check", "--config", &config]);
+    assert_eq!(absent.code, Some(1));
+    assert!(absent.out.contains("FAIL  checklist: cannot read checklist"), "{absent:?}");
+    std::fs::write(field.path("list.csv"), "taxon,months\nQuercus,3-10\nUnicornus,1\n").expect("write");
+    let read = fieldmarkd(&["check", "--config", &config]);
+    assert_eq!(read.code, Some(0), "{read:?}");
+    assert!(read.out.contains("1 rows, 1 more that this model cannot name"), "{read:?}");
+    assert!(read.out.contains("line 3: \"Unicornus\" is no taxon of this model"), "{read:?}");
+}
+
+#[test]
 fn a_taken_port_for_the_embedded_broker_is_told() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let listen = taken.local_addr().expect("an address");

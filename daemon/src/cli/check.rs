@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use fieldmark_models::taxonomy::Taxonomy;
 
 use super::{Failure, run};
 use crate::capture::{FilesSource, SourceError, read_picture};
 use crate::config::{CameraConfig, CameraSource, Config, FilesConfig};
+use crate::decide::{Expected, List};
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
@@ -33,6 +35,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
                 tested.tolerance,
                 decider.cut_off().threshold
             );
+            good &= check_checklist(&config.model.expected, decider.taxonomy());
         }
         Err(failure) => {
             good = false;
@@ -41,6 +44,24 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
     }
     good &= check_cameras(&config);
     if good { Ok(()) } else { Err(Failure::told()) }
+}
+
+fn check_checklist(expected: &Expected, taxonomy: &Taxonomy) -> bool {
+    let Some(from) = &expected.checklist else { return true };
+    match List::read(from, taxonomy) {
+        Ok(list) => {
+            let (file, rows, unmatched) = (from.file.display(), list.rows(), list.unmatched.len());
+            println!("ok    checklist: {file}: {rows} rows, {unmatched} more that this model cannot name");
+            for row in &list.unmatched {
+                println!("      line {}: {}", row.line, row.reason);
+            }
+            true
+        }
+        Err(error) => {
+            println!("FAIL  checklist: {error}");
+            false
+        }
+    }
 }
 
 fn check_cameras(config: &Config) -> bool {

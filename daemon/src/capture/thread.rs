@@ -24,6 +24,8 @@ pub enum CameraState {
     Lost,
     /// All pictures were shown.
     Ended,
+    /// Its frames are passed over, by command.
+    Paused,
 }
 
 /// A camera is otherwise than before.

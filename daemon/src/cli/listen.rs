@@ -2,15 +2,26 @@
 
 use std::time::Duration;
 
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::Packet;
-use rumqttc::{AsyncClient, Event};
-
 use super::{BrokerArguments, Failure};
 use crate::config::{BrokerUrl, MqttConfig};
-use crate::publish::session;
+use crate::publish::line::{Happening, Line, Manner};
 
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// The settings `arguments` stand for.
+pub(super) fn settings(arguments: &BrokerArguments) -> Result<MqttConfig, Failure> {
+    let url = BrokerUrl::parse("--broker", &arguments.broker).map_err(Failure::usage)?;
+    Ok(MqttConfig {
+        ca_file: arguments.ca_file.clone(),
+        cert_file: arguments.cert_file.clone(),
+        key_file: arguments.key_file.clone(),
+        ..MqttConfig::subscriber(url, arguments.username.clone(), arguments.password_file.clone())
+    })
+}
+
+/// A client id of its own for each process: two watchers must not push each other out.
+pub(super) fn passing_by(purpose: &str) -> Manner {
+    let client_id = format!("fieldmark-{purpose}-{}", ulid::Ulid::generate());
+    Manner { client_id, will: None, manual_acks: false, resume: false }
+}
 
 /// Subscribes to `filters` and hands every message to `hear`, for at most `patience` where one is given. A broker
 /// that is away is waited for.
@@ -20,16 +31,7 @@ pub(super) fn listen(
     patience: Option<Duration>,
     hear: impl FnMut(&str, &[u8]),
 ) -> Result<(), Failure> {
-    let url = BrokerUrl::parse("--broker", &arguments.broker).map_err(Failure::usage)?;
-    let mqtt = MqttConfig {
-        url,
-        username: arguments.username.clone(),
-        password_file: arguments.password_file.clone(),
-        keep_alive: KEEP_ALIVE,
-        queue: 0,
-        stop_timeout: Duration::ZERO,
-        metrics: Duration::ZERO,
-    };
+    let mqtt = settings(arguments)?;
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     threads.block_on(async {
         let hearing = hear_all(&mqtt, filters, hear);
@@ -46,31 +48,24 @@ async fn hear_all(
     filters: &[&str],
     mut hear: impl FnMut(&str, &[u8]),
 ) -> Result<(), Failure> {
-    // Two watchers must not share a client id.
-    let id = format!("fieldmark-watch-{}", ulid::Ulid::generate());
-    let (client, mut events) = AsyncClient::builder(session::options(mqtt, &id)?).try_build()?;
-    let mut pauses = session::pauses();
+    let mut line = Line::open(mqtt, &passing_by("watch"))?;
     let mut told = false;
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                (pauses, told) = (session::pauses(), false);
+    while let Some(happening) = line.next().await {
+        match happening {
+            Happening::Connected(_) => {
+                told = false;
                 for filter in filters {
-                    client.subscribe(*filter, QoS::AtLeastOnce).await?;
+                    line.sender().subscribe(filter).await;
                 }
             }
-            Ok(Event::Incoming(Packet::Publish(message))) => {
-                hear(&String::from_utf8_lossy(&message.topic), &message.payload);
-            }
-            Ok(_) => {}
-            Err(error) => {
+            Happening::Message(message) => hear(&message.topic, &message.payload),
+            Happening::Lost(reason) => {
                 if !told {
-                    let reason = session::reason(&error);
                     eprintln!("no connection to the broker {}: {reason}; trying again", mqtt.url);
                     told = true;
                 }
-                tokio::time::sleep(pauses.next().unwrap_or(KEEP_ALIVE)).await;
             }
         }
     }
+    Ok(())
 }

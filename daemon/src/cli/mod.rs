@@ -3,9 +3,11 @@
 mod cameras;
 mod check;
 mod classify;
+mod cmd;
 mod exit;
 mod listen;
 mod nodes;
+mod record;
 mod run;
 mod watch;
 
@@ -66,7 +68,7 @@ impl Fieldmarkd {
     }
 }
 
-/// Shows what fieldmark nodes publish.
+/// Shows what fieldmark nodes publish, and asks them to do things.
 #[derive(Debug, Parser)]
 #[command(version, after_help = "Example: fieldmark watch --broker mqtt://broker.local:1883")]
 pub struct Fieldmark {
@@ -83,6 +85,12 @@ enum OperatorCommand {
     /// List the nodes the broker knows.
     #[command(after_help = "Example: fieldmark nodes --broker mqtt://127.0.0.1:1883")]
     Nodes(nodes::NodesArguments),
+    /// Ask a node to do something; its configuration says what it allows.
+    #[command(after_help = "Example: fieldmark cmd pond-node snapshot '{\"camera\":\"pond\"}'")]
+    Cmd(cmd::CmdArguments),
+    /// Write events into a SQLite table, each once by its id.
+    #[command(after_help = "Example: fieldmark record --out events.sqlite --group archive --name archive-1")]
+    Record(record::RecordArguments),
 }
 
 impl Fieldmark {
@@ -94,6 +102,8 @@ impl Fieldmark {
         match self.command {
             OperatorCommand::Watch(arguments) => watch::execute(&arguments),
             OperatorCommand::Nodes(arguments) => nodes::execute(&arguments),
+            OperatorCommand::Cmd(arguments) => cmd::execute(&arguments),
+            OperatorCommand::Record(arguments) => record::execute(&arguments),
         }
     }
 }
@@ -101,7 +111,7 @@ impl Fieldmark {
 /// Which broker.
 #[derive(Debug, Args)]
 struct BrokerArguments {
-    /// The broker: mqtt://host:port, or mqtts://host:port for TLS.
+    /// The broker: mqtt://host:port, mqtts://host:port for TLS, ws:// or wss:// for WebSocket.
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883", env = "FIELDMARK_BROKER")]
     broker: String,
     /// User name.
@@ -110,4 +120,13 @@ struct BrokerArguments {
     /// File whose first line is the password.
     #[arg(long, value_name = "FILE", requires = "username")]
     password_file: Option<PathBuf>,
+    /// Certificates to believe, PEM; the system's when absent.
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
+    /// Own certificate, PEM.
+    #[arg(long, value_name = "FILE", requires = "key_file")]
+    cert_file: Option<PathBuf>,
+    /// Its key, PEM.
+    #[arg(long, value_name = "FILE", requires = "cert_file")]
+    key_file: Option<PathBuf>,
 }

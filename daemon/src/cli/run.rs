@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Failure;
+use crate::alert::find_watched;
+use crate::command::{Ending, Kept};
 use crate::config::{self, Config, ModelConfig};
 use crate::decide::Decider;
 use crate::engine::{LoadedModel, shipped_package};
@@ -18,8 +20,7 @@ pub(super) struct RunArguments {
 }
 
 pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
-    let config = configured(&arguments.config)?;
-    let decider = decider(&config.model)?;
+    let (config, decider) = with_kept(configured(&arguments.config)?)?;
     let (identity, tested) = (decider.identity(), decider.tested());
     tracing::info!(
         model = %format!("{} {}", identity.name, identity.version), engine = decider.engine_name(),
@@ -27,8 +28,49 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
         largest_difference = tested.largest_difference, "model ready"
     );
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    threads?.block_on(service::run(&config, decider))?;
-    Ok(())
+    match threads?.block_on(service::run(&config, decider))? {
+        Ending::Running => Ok(()),
+        Ending::Restart => Err(restart().into()),
+    }
+}
+
+/// Becomes the program anew, as the same process; why not, if that fails.
+fn restart() -> anyhow::Error {
+    use std::os::unix::process::CommandExt as _;
+    let mut arguments = std::env::args_os();
+    let program = arguments.next().unwrap_or_else(|| "fieldmarkd".into());
+    // The name it was called by finds a program that was replaced meanwhile; the running one is the last resort.
+    let error = std::process::Command::new(&program).args(arguments.by_ref()).exec();
+    anyhow::anyhow!("cannot start {} again: {error}; start it by hand", program.to_string_lossy())
+}
+
+/// `config` with what commands asked to keep over it, and its decider. Kept settings that cannot be used, as after a
+/// change of model, are told and passed over: they must not stop the node.
+fn with_kept(config: Config) -> Result<(Config, Decider), Failure> {
+    let Some(path) = Kept::path(&config) else {
+        let decider = decider(&config.model)?;
+        return Ok((config, decider));
+    };
+    let passed_over = |error: &dyn std::fmt::Display| {
+        tracing::error!("settings kept by command are passed over: {error}");
+    };
+    let kept = Kept::read(&path).inspect_err(|error| passed_over(error)).unwrap_or_default();
+    if kept != Kept::default() {
+        let mut changed = config.clone();
+        kept.lay_over(&mut changed);
+        let decided = decider(&changed.model).inspect_err(|error| passed_over(error));
+        if let Ok(decider) = decided {
+            let watched = find_watched(decider.taxonomy(), &changed.watch.taxa);
+            if let Err(error) = watched {
+                passed_over(&error);
+                changed.watch.taxa.clone_from(&config.watch.taxa);
+            }
+            tracing::info!(path = %path.display(), "settings kept by command are in force");
+            return Ok((changed, decider));
+        }
+    }
+    let decider = decider(&config.model)?;
+    Ok((config, decider))
 }
 
 /// The checked configuration, with logging as it says.

@@ -4,14 +4,22 @@
 mod checked;
 mod load;
 mod model;
+mod mqtt;
+mod outbox;
+mod publishing;
 mod raw;
 mod refusal;
 
 pub use checked::{
-    BrokerConfig, BrokerUrl, CameraConfig, CameraName, CameraSource, Config, FilesConfig, MqttConfig,
-    NodeName, PixelFormat, V4lConfig,
+    BrokerConfig, CameraConfig, CameraName, CameraSource, Config, FilesConfig, NodeName, PixelFormat, V4lConfig,
 };
 pub use load::{LoadError, load, load_text};
 pub use model::ModelConfig;
-pub use raw::{RawBroker, RawCamera, RawConfig, RawLog, RawModel, RawMqtt, RawPlace, RawSubtree};
+pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
+pub use outbox::{DiskFull, OutboxConfig};
+pub use publishing::SnapshotConfig;
+pub use raw::{
+    RawBroker, RawCamera, RawCommands, RawConfig, RawHomeAssistant, RawLog, RawModel, RawMqtt, RawOutbox,
+    RawPlace, RawSnapshot, RawSubtree, RawWatch,
+};
 pub use refusal::ConfigError;

@@ -17,6 +17,16 @@ pub struct RawConfig {
     pub place: RawPlace,
     /// Where to publish.
     pub mqtt: RawMqtt,
+    /// Where events wait for the broker.
+    pub outbox: RawOutbox,
+    /// What to alert on.
+    pub watch: RawWatch,
+    /// Pictures of what cameras see.
+    pub snapshot: RawSnapshot,
+    /// What may be asked over MQTT.
+    pub commands: RawCommands,
+    /// Home Assistant.
+    pub home_assistant: RawHomeAssistant,
     /// The broker inside the daemon.
     pub broker: RawBroker,
     /// Logging.
@@ -73,20 +83,98 @@ pub struct RawPlace {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMqtt {
-    /// `mqtt://host:port` or `mqtts://host:port`.
+    /// `mqtt://host:port`, `mqtts://host:port`, `ws://host:port/path` or `wss://host:port/path`.
     pub url: Option<String>,
+    /// `5` or `3.1.1`.
+    pub version: Option<String>,
     /// User name for the broker.
     pub username: Option<String>,
     /// File whose first line is the password.
     pub password_file: Option<PathBuf>,
+    /// Certificates to believe, PEM; the system's when absent.
+    pub ca_file: Option<PathBuf>,
+    /// This node's certificate, PEM.
+    pub cert_file: Option<PathBuf>,
+    /// Its key, PEM.
+    pub key_file: Option<PathBuf>,
     /// Seconds between pings.
     pub keep_alive_s: Option<i64>,
-    /// Messages kept in memory while the broker is away.
-    pub queue: Option<i64>,
+    /// Seconds an attempt to connect may take.
+    pub connect_timeout_s: Option<i64>,
+    /// Seconds the broker keeps commands for this node while it is away.
+    pub session_expiry_s: Option<i64>,
+    /// Messages sent and not acknowledged at one time.
+    pub in_flight: Option<i64>,
+    /// Largest packet sent or taken.
+    pub max_packet_kb: Option<i64>,
+    /// Most that is sent in a second; 0 is no limit.
+    pub max_kbit_s: Option<f64>,
+    /// The link costs money or power: no pictures, batches.
+    pub metered: Option<bool>,
+    /// Seconds over which detections are gathered and sent together.
+    pub batch_s: Option<f64>,
     /// Seconds a clean stop waits for acknowledgements.
     pub stop_timeout_s: Option<f64>,
     /// Seconds between two `metrics` messages.
     pub metrics_s: Option<f64>,
+}
+
+/// `[outbox]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawOutbox {
+    /// Whether events survive the process.
+    pub durable: Option<bool>,
+    /// Folder of the queue's file.
+    pub folder: Option<PathBuf>,
+    /// Largest size of the file.
+    pub max_mb: Option<i64>,
+    /// Hours after which an event is not worth sending.
+    pub max_age_h: Option<f64>,
+    /// Events held in memory while the disk is behind or full.
+    pub memory: Option<i64>,
+    /// `publish` or `hold`: what becomes of events the disk does not take.
+    pub disk_full: Option<String>,
+}
+
+/// `[watch]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawWatch {
+    /// Names or ids of taxa.
+    pub taxa: Vec<String>,
+    /// Of `first_ever`, `first_today`, `first_this_season`.
+    pub novelty: Vec<String>,
+    /// Seconds of silence on a taxon after an alert.
+    pub cooldown_s: Option<f64>,
+}
+
+/// `[snapshot]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSnapshot {
+    /// Least seconds between two pictures of events of a camera; 0 takes none of events.
+    pub every_s: Option<f64>,
+    /// Greatest width, pixels.
+    pub width: Option<i64>,
+    /// Greatest size.
+    pub max_kb: Option<i64>,
+}
+
+/// `[commands]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCommands {
+    /// Commands that are carried out; all others are refused.
+    pub allow: Vec<String>,
+}
+
+/// `[home_assistant]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHomeAssistant {
+    /// Announce the node to Home Assistant.
+    pub discovery: Option<bool>,
 }
 
 /// `[broker]`.
@@ -134,6 +222,10 @@ pub struct RawCamera {
     pub format: Option<String>,
     /// Part of the frame to classify: `[left, top, right, bottom]` in fractions.
     pub region: Option<[f64; 4]>,
-    /// Seconds after which an unchanged answer is published again; 0 publishes every decision.
-    pub repeat_s: Option<f64>,
+    /// Follow organisms over frames; otherwise every decision is published.
+    pub tracks: Option<bool>,
+    /// Seconds without its organism after which a track ends.
+    pub track_gap_s: Option<f64>,
+    /// Seconds after which a track ends in any case.
+    pub track_max_s: Option<f64>,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use fieldmark_models::calibration::Calibration;
 use fieldmark_models::picture::Picture;
 use fieldmark_models::specificity::{ProbabilityError, SpecificityControl};
 use fieldmark_models::taxonomy::{NameError, Taxonomy};
@@ -90,6 +91,34 @@ impl Decider {
         answer.lineage_probabilities = lineage.map(|(_, probability)| rounded(probability, 6)).collect();
         answer.checklist = self.expectation.in_force();
         Ok(answer)
+    }
+
+    /// The leaf probabilities `[leaves]` of the region last decided on.
+    #[must_use]
+    pub fn probabilities(&self) -> &[f32] {
+        self.eye.probabilities()
+    }
+
+    /// The answer for leaf probabilities `[leaves]` that were fused from several frames.
+    ///
+    /// # Errors
+    /// If they are not a distribution over the leaves.
+    pub fn conclude(&mut self, probabilities: &[f32], latency_ms: f64) -> Result<Answer, DecideError> {
+        let taxonomy = &self.model.taxonomy;
+        let priors = self.expectation.follow(taxonomy, this_month());
+        let decision = self.control.decide(taxonomy, probabilities, self.cut_offs.thresholds(), priors)?;
+        let cut_off = self.cut_offs.of(taxonomy, decision.taxon);
+        let mut answer = Answer::new(taxonomy, &decision, cut_off, latency_ms);
+        let lineage = self.control.lineage(taxonomy, decision.taxon);
+        answer.lineage_probabilities = lineage.map(|(_, probability)| rounded(probability, 6)).collect();
+        answer.checklist = self.expectation.in_force();
+        Ok(answer)
+    }
+
+    /// Targets and thresholds of the model.
+    #[must_use]
+    pub fn calibration(&self) -> &Calibration {
+        &self.model.calibration
     }
 
     /// The cut-off in force where no subtree has its own.

@@ -31,6 +31,12 @@ impl Eye {
         Self { renderer: ViewRenderer::new(), views: buffers, probabilities: vec![0.0; leaves] }
     }
 
+    /// What was last seen.
+    #[must_use]
+    pub fn probabilities(&self) -> &[f32] {
+        &self.probabilities
+    }
+
     /// Leaf probabilities `[leaves]` of `region` of `picture`; `focus` replaces the middle in magnifying views.
     ///
     /// # Errors

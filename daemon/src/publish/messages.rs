@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::capture::{CameraCounts, CameraState};
 use crate::decide::{BestLeaf, TaxonAnswer};
 use crate::engine::ModelIdentity;
+use crate::publish::outbox::{Class, Loss};
+use crate::track::{EventType, Track};
 
 /// Version of all messages here.
 pub const VERSION: u32 = 1;
@@ -23,27 +25,6 @@ pub mod status {
     pub const OFFLINE: &str = "offline";
 }
 
-/// What an event says of its track.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EventType {
-    /// The first of its track.
-    New,
-    /// A later one.
-    Update,
-    /// The last one. Not sent yet.
-    End,
-}
-
-/// Frames in a row with the same answer, until tracks follow organisms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Track {
-    /// Number of the track at its camera, from 0.
-    pub id: u64,
-    /// Frames in it so far.
-    pub hits: u64,
-}
-
 /// Part of the frame that was classified.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Region {
@@ -54,16 +35,16 @@ pub struct Region {
     pub name: String,
 }
 
-/// `fieldmark/N/C/detection` and `…/last`. `position` and `watch` are absent until there is something to say.
+/// `fieldmark/N/C/detection`, `…/last` and `…/alert`. `position` is absent until there is something to say.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// [`VERSION`].
     pub v: u32,
     /// ULID of the event.
     pub id: String,
-    /// Boot of the machine, as the kernel names it.
+    /// Drawn anew at every start of the daemon: within one, `seq` has no gaps and no repetitions.
     pub boot: String,
-    /// Number of the event at its node since the daemon started.
+    /// Number of the event at its node since that start, from 0.
     pub seq: u64,
     /// What it says of its track.
     #[serde(rename = "type")]
@@ -76,7 +57,7 @@ pub struct Detection {
     pub time: String,
     /// `ntp`, or `unsynchronised` where nobody vouches for the clock.
     pub time_source: String,
-    /// Whether it was published before.
+    /// Whether it is sent late: after an outage, a restart, or again.
     pub replay: bool,
     /// The answer.
     pub taxon: TaxonAnswer,
@@ -98,6 +79,9 @@ pub struct Detection {
     pub track: Track,
     /// Where in the frame.
     pub region: Region,
+    /// Entries of the watch list and senses of novelty it fires; absent where it fires none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<String>,
     /// Who answered.
     pub model: ModelIdentity,
     /// With which engine.
@@ -115,7 +99,7 @@ pub struct Info {
     pub node: String,
     /// Version of the daemon.
     pub fieldmark: String,
-    /// Boot of the machine.
+    /// The present start of the daemon, as its events name it.
     pub boot: String,
     /// When the daemon started: RFC 3339, UTC, milliseconds.
     pub started: String,
@@ -156,17 +140,21 @@ pub struct CameraStatus {
     pub reason: Option<String>,
 }
 
-/// What became of messages.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What became of messages since the daemon started.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueCounts {
-    /// Waiting for the broker.
+    /// Events waiting for the broker, those of earlier runs included.
     pub waiting: u64,
     /// Sent and not acknowledged.
     pub in_flight: u64,
-    /// Acknowledged since the start.
+    /// Acknowledged.
     pub acknowledged: u64,
-    /// Pushed out by newer ones while the broker was away.
-    pub dropped: u64,
+    /// Events sent with `replay`.
+    pub replayed: u64,
+    /// Never delivered, by class and reason; what never happened is absent.
+    pub dropped: BTreeMap<Class, BTreeMap<Loss, u64>>,
+    /// Whether the disk takes events at present.
+    pub durable: bool,
 }
 
 /// `fieldmark/N/metrics`.
@@ -185,6 +173,50 @@ pub struct Metrics {
     /// Memory in use, bytes; absent where the kernel does not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rss_bytes: Option<u64>,
+}
+
+/// `fieldmark/N/model/state`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelState {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The model that runs.
+    pub running: ModelIdentity,
+    /// What is being done about models; `running` while nothing is.
+    pub phase: String,
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplyState {
+    /// Understood and allowed.
+    Accepted,
+    /// Being carried out; more follows.
+    Running,
+    /// Carried out.
+    Done,
+    /// Not carried out, for the reason given.
+    Failed,
+}
+
+/// `fieldmark/N/reply/<id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Id of the command.
+    pub id: String,
+    /// What was asked for, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// How far it is.
+    pub state: ReplyState,
+    /// When: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// Why it failed, or what to know of how it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// A time as messages carry it.
@@ -219,7 +251,7 @@ mod tests {
         Detection {
             v: VERSION,
             id: "01JDBZ3V7WQ2M0X5C8R9T4K6HN".into(),
-            boot: "2f1f4f3e-6a58-4f3b-9a70-0c5d5a3a9f10".into(),
+            boot: "01JDBZ3V7WQ2M0X5C8R9T4K6HA".into(),
             seq: 812,
             kind: EventType::New,
             node: "n1".into(),
@@ -243,6 +275,7 @@ mod tests {
             checklist: Some(Sha256Digest::of(b"checklist")),
             track: Track { id: 7, hits: 9 },
             region: Region { edges: [0.1, 0.2, 0.5, 0.6], name: "region".into() },
+            watch: vec!["Fagaceae".into()],
             model: identity(),
             engine: "tract-f32".into(),
             latency_ms: 18.2,
@@ -264,7 +297,7 @@ mod tests {
             common_name: None,
             lineage: Vec::new(),
         };
-        insta::assert_snapshot!(frozen(&Detection { taxon, target: None, checklist: None, ..detection() }));
+        insta::assert_snapshot!(frozen(&Detection { taxon, target: None, checklist: None, watch: Vec::new(), ..detection() }));
     }
 
     #[test]
@@ -273,7 +306,7 @@ mod tests {
             v: VERSION,
             node: "n1".into(),
             fieldmark: "0.1.0".into(),
-            boot: "2f1f4f3e-6a58-4f3b-9a70-0c5d5a3a9f10".into(),
+            boot: "01JDBZ3V7WQ2M0X5C8R9T4K6HA".into(),
             started: time(),
             model: identity(),
             engine: "tract-f32".into(),
@@ -300,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_has_these_fields() {
+        let reply = Reply {
+            v: VERSION,
+            id: "a1".into(),
+            command: Some("target".into()),
+            state: ReplyState::Failed,
+            time: time(),
+            reason: Some("value = 2: give a number from 0.01 to 0.999".into()),
+        };
+        insta::assert_snapshot!(frozen(&reply));
+    }
+
+    #[test]
     fn metrics_have_these_fields() {
         let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 1, waiting: 1 };
         let metrics = Metrics {
@@ -307,7 +353,14 @@ mod tests {
             time: time(),
             uptime_s: 60,
             cameras: BTreeMap::from([("pond".into(), counts)]),
-            queue: QueueCounts { waiting: 1, in_flight: 2, acknowledged: 3, dropped: 0 },
+            queue: QueueCounts {
+                waiting: 1,
+                in_flight: 2,
+                acknowledged: 3,
+                replayed: 1,
+                dropped: BTreeMap::from([(Class::Detection, BTreeMap::from([(Loss::Size, 4)]))]),
+                durable: true,
+            },
             rss_bytes: Some(200_000_000),
         };
         insta::assert_snapshot!(frozen(&metrics));

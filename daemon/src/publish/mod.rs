@@ -1,9 +1,12 @@
 //! Answers on their way to a broker: [`messages`] are what goes over the wire, [`topics`] where it goes,
-//! [`events`] which answers go, [`outbox`] where they wait, [`session`] the line to the broker.
+//! [`snapshot`] the pictures among them, [`outbox`] where they wait, [`session`] who sends them, [`line`] over what.
 
 pub mod broker;
-pub mod events;
+pub mod home_assistant;
+pub mod line;
 pub mod messages;
 pub mod outbox;
+mod pace;
 pub mod session;
+pub mod snapshot;
 pub mod topics;

@@ -1,68 +1,25 @@
-//! The line to the broker: connects and connects again, says who is there, sends what the outbox holds and
-//! settles it when the broker has acknowledged it. The MQTT client stays inside this file and `cli/listen.rs`.
+//! The session of a node with its broker: says who is there, sends what the outbox holds, settles it when the
+//! broker has acknowledged it, and hands over the commands that come.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use rumqttc::mqttbytes::QoS;
-use rumqttc::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet};
-use rumqttc::{
-    AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, PublishNotice, PublishNoticeError,
-    PublishOptions, Transport,
-};
-use tokio::sync::watch;
-use tokio::task::{JoinHandle, JoinSet};
+use bytes::Bytes;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
+use super::line::{BrokerLimits, Happening, Incoming, Line, LineError, Manner, NotDelivered, Sender};
 use super::messages::status;
-use super::outbox::{Delivery, Message, Ordinal, Outbox};
-use super::topics::Topics;
+use super::outbox::{Class, Delivery, Loss, Message, Outbox, Place, Sent};
+use super::pace::Pace;
+use super::topics::{HOME_ASSISTANT_BIRTH, Topics};
 use crate::config::{MqttConfig, NodeName};
 
-/// Largest packet taken from the broker; the client's own limit is 10 KiB.
-const MAX_INCOMING_BYTES: u32 = 1 << 20;
-/// Messages sent and not acknowledged at one time.
-const IN_FLIGHT: usize = 100;
-/// More than can be in flight and in a greeting together, so that handing over never waits for the broker.
-const REQUESTS: usize = 1024;
-
-/// Why a broker cannot even be tried.
-#[derive(Debug, thiserror::Error)]
-pub enum SessionError {
-    /// The password is not to be had.
-    #[error("cannot read mqtt.password_file {path}: {source}; put the password into its first line")]
-    Password {
-        /// The file.
-        path: std::path::PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// No TLS.
-    #[error("cannot prepare TLS: {0}; install the system's certificates (package ca-certificates)")]
-    Tls(String),
-    /// Settings that do not go together.
-    #[error("the MQTT client refuses its settings: {0}; check [mqtt]")]
-    Options(String),
-}
-
-/// Connection settings for the broker of `mqtt` under the client id `id`.
-///
-/// # Errors
-/// If the password file or the system's certificates cannot be read.
-pub fn options(mqtt: &MqttConfig, id: &str) -> Result<MqttOptions, SessionError> {
-    let mut options = MqttOptions::new(id, (mqtt.url.host.as_str(), mqtt.url.port));
-    let keep_alive = u16::try_from(mqtt.keep_alive.as_secs()).unwrap_or(u16::MAX);
-    options.set_keep_alive(keep_alive);
-    options.set_max_packet_size(Some(MAX_INCOMING_BYTES));
-    if mqtt.url.tls {
-        let tls = Transport::try_tls_with_default_config();
-        options.set_transport(tls.map_err(|error| SessionError::Tls(error.to_string()))?);
-    }
-    if let Some(username) = &mqtt.username {
-        options.set_credentials(username.as_str(), password(mqtt)?);
-    }
-    Ok(options)
-}
+/// Commands that came and were not looked at; more are told to come later.
+const COMMANDS: usize = 32;
+/// Bytes of a packet that are neither topic nor payload, at most.
+const PACKET_OVERHEAD: usize = 32;
 
 /// The MQTT client identifier of `node`.
 #[must_use]
@@ -70,53 +27,45 @@ pub fn client_id(node: &NodeName) -> String {
     format!("fieldmark-{}", node.as_str())
 }
 
-fn password(mqtt: &MqttConfig) -> Result<String, SessionError> {
-    let Some(path) = &mqtt.password_file else { return Ok(String::new()) };
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| SessionError::Password { path: path.clone(), source })?;
-    Ok(text.lines().next().unwrap_or_default().to_owned())
-}
-
-/// Waits between attempts: half a second to half a minute, with jitter so that a fleet does not come at once.
-#[must_use]
-pub fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(30))
-        .without_max_times()
-        .with_jitter()
-        .build()
-}
-
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Farewell {
     /// Messages acknowledged over the session's life.
     pub acknowledged: u64,
-    /// Messages that were not delivered and are lost.
+    /// Events that wait in the outbox for the next start.
+    pub kept: u64,
+    /// Events that were neither delivered nor kept.
     pub lost: u64,
     /// Whether the broker acknowledged `stopped`.
     pub announced: bool,
 }
 
-type Outcome = (Ordinal, Message, Result<(), PublishNoticeError>);
+type Outcome = (Place, Message, Sent, Result<(), NotDelivered>);
 
 /// The session of a node.
 pub struct Session {
-    client: AsyncClient,
-    polling: JoinHandle<()>,
-    connected: watch::Receiver<u64>,
+    line: Line,
+    sender: Sender,
     outbox: Arc<Outbox>,
-    greeting: watch::Receiver<Vec<Message>>,
     topics: Topics,
+    subscriptions: Vec<String>,
+    commands: mpsc::Sender<Incoming>,
     flying: JoinSet<Outcome>,
-    /// Number of the connection on which the greeting was sent.
-    greeted: u64,
+    in_flight: usize,
+    max_packet: usize,
+    limits: Option<BrokerLimits>,
+    greeted: bool,
+    told_lost: bool,
+    pace: Pace,
+    url: String,
+    oversized: u64,
+    commands_dropped: u64,
+    stopping: bool,
 }
 
 impl Session {
-    /// Starts connecting; never fails for a broker that is away. `greeting` is published, after `online`, on every
-    /// connection: what the broker has to keep of this node.
+    /// Starts connecting; never fails for a broker that is away. Messages on `subscriptions` come out of the
+    /// receiver.
     ///
     /// # Errors
     /// If the settings cannot be used.
@@ -124,175 +73,242 @@ impl Session {
         mqtt: &MqttConfig,
         node: &NodeName,
         outbox: Arc<Outbox>,
-        greeting: watch::Receiver<Vec<Message>>,
-    ) -> Result<Self, SessionError> {
+        subscriptions: Vec<String>,
+    ) -> Result<(Self, mpsc::Receiver<Incoming>), LineError> {
         let topics = Topics::new(node);
-        let mut options = options(mqtt, &client_id(node))?;
-        options.set_last_will(LastWill::new(topics.status(), status::OFFLINE, QoS::AtLeastOnce, true, None));
-        let (client, events) = AsyncClient::builder(options)
-            .capacity(REQUESTS)
-            .try_build()
-            .map_err(|error| SessionError::Options(error.to_string()))?;
-        let (connections, connected) = watch::channel(0);
-        let polling = tokio::spawn(poll(events, connections, mqtt.url.to_string()));
-        Ok(Self { client, polling, connected, outbox, greeting, topics, flying: JoinSet::new(), greeted: 0 })
+        let manner = Manner {
+            client_id: client_id(node),
+            will: Some((topics.status(), status::OFFLINE)),
+            manual_acks: false,
+            resume: false,
+        };
+        let line = Line::open(mqtt, &manner)?;
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let session = Self {
+            sender: line.sender(),
+            line,
+            outbox,
+            topics,
+            subscriptions,
+            commands,
+            flying: JoinSet::new(),
+            in_flight: mqtt.in_flight.into(),
+            max_packet: mqtt.max_packet as usize,
+            limits: None,
+            greeted: false,
+            told_lost: false,
+            pace: Pace::new(mqtt.max_bytes_per_second, mqtt.batch),
+            url: mqtt.url.to_string(),
+            oversized: 0,
+            commands_dropped: 0,
+            stopping: false,
+        };
+        Ok((session, receiver))
     }
 
-    /// Sends until `stop` turns true, then everything that is left, then `stopped`; all of that for at most
-    /// `patience`.
+    /// Sends until `stop` turns true, then what is left, then `stopped`; all of that for at most `patience`.
     pub async fn run(mut self, mut stop: watch::Receiver<bool>, patience: Duration) -> Farewell {
-        self.serve(&mut stop).await;
-        let announced = tokio::time::timeout(patience, self.finish(&mut stop)).await.is_ok();
+        while !*stop.borrow_and_update() {
+            self.step(&mut stop).await;
+        }
+        let announced = self.finish(&mut stop, patience).await;
         if !announced {
             tracing::warn!(
-                "the broker did not acknowledge everything within {patience:?}; what it has not got is lost"
+                "the broker did not acknowledge everything within {patience:?}; the outbox keeps what it can"
             );
         }
-        // With a broker that does not answer there is nothing to be polite to.
-        let _ = self.client.try_disconnect();
-        if tokio::time::timeout(Duration::from_secs(1), &mut self.polling).await.is_err() {
-            self.polling.abort();
-        }
+        self.line.close().await;
         let counts = self.outbox.counts();
-        Farewell { acknowledged: counts.acknowledged, lost: counts.waiting + counts.in_flight, announced }
+        Farewell { acknowledged: counts.acknowledged, kept: counts.waiting, lost: 0, announced }
     }
 
-    async fn finish(&mut self, stop: &mut watch::Receiver<bool>) {
-        while !self.is_empty() {
-            self.step(stop).await;
-        }
-        // Resolves when the broker has it; a lost connection is tried again until patience ends.
-        while !self.announce(status::STOPPED).await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+    /// Everything that waits, for most of the time; then only what is in flight, and the farewell itself.
+    async fn finish(&mut self, stop: &mut watch::Receiver<bool>, patience: Duration) -> bool {
+        let begun = Instant::now();
+        self.stopping = true;
+        let drained = tokio::time::timeout(patience.mul_f64(0.7), async {
+            while !self.outbox.is_empty() || !self.flying.is_empty() {
+                self.step(stop).await;
+            }
+        });
+        let _ = drained.await;
+        // From here on nothing new is taken.
+        self.in_flight = 0;
+        let left = patience.saturating_sub(begun.elapsed());
+        let announced = tokio::time::timeout(left, async {
+            while !self.flying.is_empty() {
+                self.step(stop).await;
+            }
+            self.announce_stop(stop).await;
+        });
+        announced.await.is_ok()
     }
 
-    fn is_empty(&self) -> bool {
-        let counts = self.outbox.counts();
-        self.flying.is_empty() && counts.waiting + counts.in_flight == 0
-    }
-
-    async fn serve(&mut self, stop: &mut watch::Receiver<bool>) {
-        while !*stop.borrow_and_update() {
-            self.step(stop).await;
+    /// Resolves when the broker has it; a lost connection is tried again until patience ends.
+    async fn announce_stop(&mut self, stop: &mut watch::Receiver<bool>) {
+        loop {
+            while self.limits.is_none() || !self.greeted {
+                self.step(stop).await;
+            }
+            let Some(receipt) = self.publish_status(status::STOPPED).await else { return };
+            tokio::pin!(receipt);
+            loop {
+                tokio::select! {
+                    outcome = &mut receipt => match outcome {
+                        Ok(()) => return,
+                        Err(_) => break,
+                    },
+                    happening = self.line.next() => match happening {
+                        Some(happening) => self.happened(happening),
+                        None => return,
+                    },
+                }
+            }
         }
     }
 
     /// Sends what can be sent, then waits for anything to happen.
     async fn step(&mut self, stop: &mut watch::Receiver<bool>) {
-        let connection = *self.connected.borrow_and_update();
-        if connection > 0 && connection != self.greeted {
+        // What was in flight when the last connection was lost comes back first: it is older than all that waits.
+        if self.limits.is_some() && !self.greeted && self.flying.is_empty() {
             self.greet().await;
-            self.greeted = connection;
         }
-        while connection > 0 && self.flying.len() < IN_FLIGHT {
-            let Some((ordinal, message)) = self.outbox.take() else { break };
-            self.send(ordinal, message).await;
+        let until = self.send_waiting().await;
+        if self.stopping && self.flying.is_empty() && (self.outbox.is_empty() || self.in_flight == 0) {
+            let connected = self.limits.is_some() && self.greeted;
+            if connected {
+                return;
+            }
         }
-        if *stop.borrow() && self.is_empty() {
-            return;
-        }
+        let later = Instant::now() + Duration::from_secs(3600);
         tokio::select! {
             Some(outcome) = self.flying.join_next() => {
                 if let Ok(outcome) = outcome { self.settle(outcome) }
             }
-            _ = self.connected.changed() => {}
+            Some(happening) = self.line.next() => self.happened(happening),
             () = self.outbox.filled() => {}
             _ = stop.changed() => {}
+            () = tokio::time::sleep_until(until.unwrap_or(later)) => {}
         }
+    }
+
+    /// Hands over what may be sent now; when it is worth looking again, where time alone decides that.
+    async fn send_waiting(&mut self) -> Option<Instant> {
+        if self.limits.is_none() || !self.greeted {
+            return None;
+        }
+        while self.flying.len() < self.in_flight {
+            let now = Instant::now();
+            if let Some(wait) = self.pace.must_wait(now) {
+                return Some(wait);
+            }
+            let all = self.stopping || self.pace.batch_is_due(now);
+            match self.outbox.take(all) {
+                Some((place, message, sent)) => self.send(place, message, sent).await,
+                None if all => {
+                    self.pace.batch_is_sent(now);
+                    return self.pace.next_batch();
+                }
+                None => return self.pace.next_batch(),
+            }
+        }
+        None
     }
 
     async fn greet(&mut self) {
-        let _ = self.publish(&self.status(status::ONLINE)).await;
-        let messages = self.greeting.borrow().clone();
-        for message in messages {
-            let _ = self.publish(&message).await;
+        self.greeted = true;
+        for filter in &self.subscriptions {
+            self.sender.subscribe(filter).await;
         }
-    }
-
-    fn status(&self, status: &'static str) -> Message {
-        let (topic, payload) = (self.topics.status(), bytes::Bytes::from_static(status.as_bytes()));
-        Message { topic, payload, delivery: Delivery::AtLeastOnce, retain: true }
-    }
-
-    async fn announce(&self, status: &'static str) -> bool {
-        match self.publish(&self.status(status)).await {
-            Some(notice) => notice.wait_completion_async().await.is_ok(),
-            None => false,
+        if !self.stopping {
+            let _ = self.publish_status(status::ONLINE).await;
+            self.outbox.tell_again();
         }
+        self.pace.connected(Instant::now());
     }
 
-    async fn send(&mut self, ordinal: Ordinal, message: Message) {
-        match self.publish(&message).await {
-            Some(notice) => {
-                self.flying.spawn(async move { (ordinal, message, notice.wait_completion_async().await) });
+    async fn publish_status(&self, status: &'static str) -> Option<super::line::Receipt> {
+        let payload = Bytes::from_static(status.as_bytes());
+        self.sender.publish(&self.topics.status(), payload, Delivery::AtLeastOnce, true).await
+    }
+
+    async fn send(&mut self, place: Place, message: Message, sent: Sent) {
+        let size = message.topic.len() + message.payload.len() + PACKET_OVERHEAD;
+        let broker = self.limits.and_then(|limits| limits.max_packet).map_or(usize::MAX, |max| max as usize);
+        if size > self.max_packet.min(broker) {
+            self.too_large(&message, size, broker);
+            self.outbox.give_up(&place, &sent, message.class, Loss::Packet);
+            return;
+        }
+        self.pace.spend(size, Instant::now());
+        let (delivery, retain) = (message.class.delivery(), message.class.retained());
+        match self.sender.publish(&message.topic, message.payload.clone(), delivery, retain).await {
+            Some(receipt) => {
+                self.flying.spawn(async move { (place, message, sent, receipt.await) });
             }
-            None => self.outbox.put_back(ordinal, message),
+            None => self.outbox.put_back(&place, sent, message),
         }
     }
 
-    async fn publish(&self, message: &Message) -> Option<PublishNotice> {
-        let qos = match message.delivery {
-            Delivery::AtMostOnce => QoS::AtMostOnce,
-            Delivery::AtLeastOnce => QoS::AtLeastOnce,
-        };
-        let options = PublishOptions::new(qos).retain(message.retain);
-        let sent =
-            self.client.publish_tracked(message.topic.as_str(), message.payload.clone(), options).await;
-        sent.inspect_err(|error| tracing::warn!("the MQTT client is not running: {error}")).ok()
+    fn too_large(&mut self, message: &Message, size: usize, broker: usize) {
+        self.oversized += 1;
+        if self.oversized.is_power_of_two() {
+            tracing::error!(
+                topic = %message.topic, size, allowed_here = self.max_packet, allowed_by_broker = broker,
+                oversized = self.oversized,
+                "a message is too large and was dropped; raise mqtt.max_packet_kb or the broker's limit"
+            );
+        }
     }
 
-    fn settle(&self, (ordinal, message, outcome): Outcome) {
+    fn settle(&self, (place, message, sent, outcome): Outcome) {
         match outcome {
-            Ok(()) => self.outbox.settle(),
-            Err(PublishNoticeError::V5PubAck(reason)) => {
-                tracing::error!(topic = %message.topic, "the broker refused a message: {reason:?}; check its access rules");
-                self.outbox.give_up();
+            Ok(()) => self.outbox.settle(&place, &sent),
+            Err(NotDelivered::Refused(reason)) => {
+                tracing::error!(topic = %message.topic, "the broker refused a message: {reason}; check its access rules");
+                self.outbox.give_up(&place, &sent, message.class, Loss::Refused);
             }
-            Err(_) if message.delivery == Delivery::AtMostOnce => self.outbox.give_up(),
-            Err(_) => self.outbox.put_back(ordinal, message),
+            Err(NotDelivered::Lost) if message.class == Class::Metrics => {
+                self.outbox.give_up(&place, &sent, Class::Metrics, Loss::Offline);
+            }
+            Err(NotDelivered::Lost) => self.outbox.put_back(&place, sent, message),
         }
     }
-}
 
-/// Drives the connection. Tells the number of the present connection, 0 while there is none.
-async fn poll(mut events: EventLoop, connections: watch::Sender<u64>, url: String) {
-    let mut pauses_left = pauses();
-    let mut number = 0;
-    let mut told = false;
-    loop {
-        match events.poll().await {
-            Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                number += 1;
-                (pauses_left, told) = (pauses(), false);
-                tracing::info!("connected to the broker {url}");
-                connections.send_replace(number);
+    fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Connected(limits) => {
+                (self.limits, self.greeted, self.told_lost) = (Some(limits), false, false);
+                let broker = limits.max_packet.map_or(usize::MAX, |max| max as usize);
+                let longest_topic = 256;
+                self.outbox.set_max_payload(
+                    self.max_packet.min(broker).saturating_sub(PACKET_OVERHEAD + longest_topic),
+                );
+                tracing::info!("connected to the broker {}", self.url);
             }
-            Ok(_) => {}
-            Err(ConnectionError::RequestsDone) => return,
-            Err(error) => {
-                connections.send_replace(0);
-                if !told {
+            Happening::Lost(reason) => {
+                (self.limits, self.greeted) = (None, false);
+                if !self.told_lost {
                     tracing::error!(
-                        "no connection to the broker {url}: {}; trying again, messages wait in memory",
-                        reason(&error)
+                        "no connection to the broker {}: {reason}; trying again, events wait in the outbox",
+                        self.url
                     );
-                    told = true;
+                    self.told_lost = true;
                 }
-                tokio::time::sleep(pauses_left.next().unwrap_or(Duration::from_secs(30))).await;
+            }
+            Happening::Message(message) if message.topic == HOME_ASSISTANT_BIRTH => {
+                if message.payload == "online" {
+                    self.outbox.tell_again();
+                }
+            }
+            Happening::Message(message) => {
+                if self.commands.try_send(message).is_err() {
+                    self.commands_dropped += 1;
+                    if self.commands_dropped.is_power_of_two() {
+                        tracing::warn!(dropped = self.commands_dropped, "too many commands at once: dropped");
+                    }
+                }
             }
         }
-    }
-}
-
-/// What went wrong and what to do about it.
-#[must_use]
-pub fn reason(error: &ConnectionError) -> String {
-    match error {
-        ConnectionError::Io(error) => format!("{error} (is it running, and is mqtt.url right?)"),
-        ConnectionError::ConnectionRefused(
-            code @ (ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized),
-        ) => format!("{code:?} (check mqtt.username and mqtt.password_file)"),
-        other => other.to_string(),
     }
 }

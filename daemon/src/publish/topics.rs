@@ -5,6 +5,9 @@ use crate::config::{CameraName, NodeName};
 /// First level of every topic.
 pub const ROOT: &str = "fieldmark";
 
+/// Where Home Assistant says that it has started.
+pub const HOME_ASSISTANT_BIRTH: &str = "homeassistant/status";
+
 /// The topics of one node.
 #[derive(Debug, Clone)]
 pub struct Topics {
@@ -36,6 +39,12 @@ impl Topics {
         format!("{}/metrics", self.node)
     }
 
+    /// Which model runs, and what becomes of another; retained.
+    #[must_use]
+    pub fn model_state(&self) -> String {
+        format!("{}/model/state", self.node)
+    }
+
     /// How a camera is; retained.
     #[must_use]
     pub fn camera_status(&self, camera: &CameraName) -> String {
@@ -48,10 +57,49 @@ impl Topics {
         format!("{}/{}/detection", self.node, camera.as_str())
     }
 
+    /// Events on the watch list.
+    #[must_use]
+    pub fn alert(&self, camera: &CameraName) -> String {
+        format!("{}/{}/alert", self.node, camera.as_str())
+    }
+
+    /// What a camera saw, as JPEG; retained.
+    #[must_use]
+    pub fn snapshot(&self, camera: &CameraName) -> String {
+        format!("{}/{}/snapshot", self.node, camera.as_str())
+    }
+
+    /// Filter for commands.
+    #[must_use]
+    pub fn commands(&self) -> String {
+        format!("{}/cmd/+/+", self.node)
+    }
+
+    /// A command of `kind` with `id`.
+    #[must_use]
+    pub fn command(&self, kind: &str, id: &str) -> String {
+        format!("{}/cmd/{kind}/{id}", self.node)
+    }
+
+    /// The reply to the command `id`.
+    #[must_use]
+    pub fn reply(&self, id: &str) -> String {
+        format!("{}/reply/{id}", self.node)
+    }
+
     /// The latest event; retained.
     #[must_use]
     pub fn last(&self, camera: &CameraName) -> String {
         format!("{}/{}/last", self.node, camera.as_str())
+    }
+}
+
+/// Kind and id of the command on `topic`.
+#[must_use]
+pub fn command(topic: &str) -> Option<(&str, &str)> {
+    match topic.split('/').collect::<Vec<_>>().as_slice() {
+        [ROOT, _, "cmd", kind, id] => Some((kind, id)),
+        _ => None,
     }
 }
 
@@ -93,5 +141,7 @@ mod tests {
         assert_eq!(heard(&topics.last(&camera)), Heard::Other);
         assert_eq!(topics.camera_status(&camera), "fieldmark/n1/pond/status");
         assert_eq!(topics.metrics(), "fieldmark/n1/metrics");
+        assert_eq!(command(&topics.command("target", "a1")), Some(("target", "a1")));
+        assert_eq!(topics.reply("a1"), "fieldmark/n1/reply/a1");
     }
 }

@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fieldmark_models::taxonomy::TaxonIndex;
 use fieldmark_models::views::FractionBox;
 
 use super::node::{Event, Node};
+use crate::alert::Alerts;
 use crate::capture::{Frame, LatestFrames, Taken};
+use crate::command::{Settings, SettingsCell};
 use crate::config::CameraConfig;
-use crate::decide::Decider;
-use crate::publish::events::Events;
+use crate::decide::{Answer, Decider};
 use crate::publish::messages::Region;
+use crate::publish::snapshot::Snapshots;
+use crate::track::{EventType, Judge, Sighting, Told, Tracker};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -18,49 +22,135 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Inference {
     decider: Decider,
     frames: Arc<LatestFrames>,
-    node: Arc<Node>,
     watched: Vec<Watched>,
-    seq: u64,
+    teller: Teller,
+    /// Used again from frame to frame.
+    probabilities: Vec<f32>,
+    told: Vec<Told>,
+    snapshots: Arc<Snapshots>,
+    cell: SettingsCell,
+    settings: Arc<Settings>,
+}
+
+/// What the inference thread is given.
+pub(super) struct Gear {
+    pub(super) frames: Arc<LatestFrames>,
+    pub(super) node: Arc<Node>,
+    pub(super) alerts: Alerts,
+    pub(super) snapshots: Arc<Snapshots>,
+    pub(super) settings: SettingsCell,
 }
 
 struct Watched {
     part: FractionBox,
     region: Region,
-    events: Events,
+    paused: bool,
+    tracker: Tracker,
+}
+
+/// Numbers events, finds those somebody waits for, and hands them over.
+struct Teller {
+    node: Arc<Node>,
+    alerts: Alerts,
+    seq: u64,
+}
+
+impl Teller {
+    fn tell(&mut self, decider: &Decider, camera: usize, region: &Region, told: Told) {
+        let taxon = told.answer.index;
+        let worth = self.alerts.weigh(decider.taxonomy(), camera, taxon, told.time, Instant::now());
+        let seq = self.seq;
+        self.seq += 1;
+        self.node.detected(Event { camera, seq, told, worth, region });
+    }
+}
+
+/// The decider judges what tracks have gathered.
+impl Judge for Decider {
+    fn judge(&mut self, fused: &[f32], latency_ms: f64) -> Option<Answer> {
+        let answer = self.conclude(fused, latency_ms);
+        answer.inspect_err(|error| tracing::error!("a track got no decision: {error}")).ok()
+    }
+
+    fn contains(&self, ancestor: TaxonIndex, taxon: TaxonIndex) -> bool {
+        self.taxonomy().contains(ancestor, taxon)
+    }
+}
+
+fn region(part: Option<FractionBox>) -> (FractionBox, Region) {
+    let name = if part.is_some() { "region" } else { "frame" };
+    let part = part.unwrap_or(FractionBox::FRAME);
+    (part, Region { edges: part.edges(), name: name.into() })
 }
 
 impl Inference {
-    pub(super) fn new(
-        decider: Decider,
-        frames: Arc<LatestFrames>,
-        node: Arc<Node>,
-        cameras: &[CameraConfig],
-    ) -> Self {
+    pub(super) fn new(decider: Decider, gear: Gear, cameras: &[CameraConfig]) -> Self {
+        let Gear { frames, node, alerts, snapshots, settings: cell } = gear;
         let watch = |camera: &CameraConfig| {
-            let part = camera.region.unwrap_or(FractionBox::FRAME);
-            let name = if camera.region.is_some() { "region" } else { "frame" };
-            let region = Region { edges: part.edges(), name: name.into() };
-            Watched { part, region, events: Events::new(camera.repeat) }
+            let (part, region) = region(camera.region);
+            Watched { part, region, paused: false, tracker: Tracker::new(camera.tracks) }
         };
-        Self { decider, frames, node, watched: cameras.iter().map(watch).collect(), seq: 0 }
+        let (settings, watched) = (cell.get(), cameras.iter().map(watch).collect());
+        let teller = Teller { node, alerts, seq: 0 };
+        Self {
+            decider,
+            frames,
+            watched,
+            teller,
+            probabilities: Vec::new(),
+            told: Vec::new(),
+            snapshots,
+            cell,
+            settings,
+        }
     }
 
     pub(super) fn run(mut self) {
         loop {
-            match self.frames.take(PATIENCE) {
+            let taken = self.frames.take(PATIENCE);
+            if let Some(settings) = self.cell.newer_than(&self.settings) {
+                self.adjust(settings);
+            }
+            match taken {
                 Taken::Frame(camera, frame) => {
                     let decided = self.look(camera, &frame);
                     self.frames.settle(camera, frame, decided);
                 }
-                Taken::Nothing => {}
-                Taken::Closed => return,
+                Taken::Nothing => self.each_track(|tracker, tell| tracker.pass_time(Instant::now(), tell)),
+                Taken::Closed => return self.each_track(|tracker, tell| tracker.end(tell)),
             }
         }
+    }
+
+    /// Puts changed settings in force; they were checked when they were asked for.
+    fn adjust(&mut self, settings: Arc<Settings>) {
+        if settings.dial != self.settings.dial
+            && let Err(error) = self.decider.turn(&settings.dial)
+        {
+            tracing::error!("the target asked for cannot be used: {error}");
+        }
+        // Reads the checklist again, so only where something else is expected.
+        if settings.expected != self.settings.expected
+            && let Err(error) = self.decider.expect(&settings.expected)
+        {
+            tracing::error!("the priors asked for cannot be used: {error}");
+        }
+        if let Err(error) = self.teller.alerts.watch(self.decider.taxonomy(), &settings.watch) {
+            tracing::error!("the watch list asked for cannot be used: {error}");
+        }
+        for (watched, camera) in self.watched.iter_mut().zip(&settings.cameras) {
+            (watched.part, watched.region) = region(camera.region);
+            watched.paused = camera.paused;
+        }
+        self.settings = settings;
     }
 
     /// Whether the frame got a decision.
     fn look(&mut self, camera: usize, frame: &Frame) -> bool {
         let Some(watched) = self.watched.get_mut(camera) else { return false };
+        if watched.paused {
+            return false;
+        }
         let answer = match self.decider.decide(&frame.picture, watched.part, None) {
             Ok(answer) => answer,
             Err(error) => {
@@ -68,11 +158,25 @@ impl Inference {
                 return false;
             }
         };
-        if let Some((kind, track)) = watched.events.hear(answer.index, Instant::now()) {
-            let (seq, time) = (self.seq, frame.time);
-            self.seq += 1;
-            self.node.detected(Event { camera, seq, kind, track, time, region: &watched.region, answer });
+        self.probabilities.clear();
+        self.probabilities.extend_from_slice(self.decider.probabilities());
+        let (time, now) = (frame.time, Instant::now());
+        let sighting = Sighting { answer: &answer, probabilities: &self.probabilities, time, now };
+        watched.tracker.see(sighting, &mut self.decider, &mut |told| self.told.push(told));
+        let is_new = self.told.iter().any(|told| told.kind == EventType::New);
+        self.snapshots.offer(camera, &frame.picture, is_new);
+        for told in self.told.drain(..) {
+            self.teller.tell(&self.decider, camera, &watched.region, told);
         }
         true
+    }
+
+    fn each_track(&mut self, mut act: impl FnMut(&mut Tracker, &mut dyn FnMut(Told))) {
+        for (camera, watched) in self.watched.iter_mut().enumerate() {
+            act(&mut watched.tracker, &mut |told| self.told.push(told));
+            for told in self.told.drain(..) {
+                self.teller.tell(&self.decider, camera, &watched.region, told);
+            }
+        }
     }
 }

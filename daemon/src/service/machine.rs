@@ -2,12 +2,6 @@
 
 use std::fs;
 
-/// Id of this boot; `unknown` where the kernel does not tell.
-pub(super) fn boot_id() -> String {
-    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    if id.is_empty() { "unknown".into() } else { id.trim().into() }
-}
-
 /// `ntp` where systemd-timesyncd has set the clock since boot, `unsynchronised` where nobody is known to have.
 pub(super) fn time_source() -> &'static str {
     let synchronised = fs::exists("/run/systemd/timesync/synchronized").unwrap_or(false);

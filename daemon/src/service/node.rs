@@ -1,22 +1,25 @@
 //! What the node says of itself and of its cameras.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
-use tokio::sync::watch;
 
-use super::machine::{boot_id, rss_bytes, time_source};
-use crate::capture::{CameraCounts, StateChange};
+use super::machine::{rss_bytes, time_source};
+use crate::alert::Worth;
+use crate::capture::{CameraCounts, CameraState, StateChange};
 use crate::config::{CameraName, Config};
-use crate::decide::{Answer, Decider};
+use crate::decide::{Answer, CutOff, Decider};
+use crate::engine::ModelIdentity;
+use crate::publish::home_assistant::{self, Announced};
 use crate::publish::messages::{
-    CameraStatus, Detection, EventType, Info, Metrics, Region, Track, VERSION, wire_time,
+    CameraStatus, Detection, Info, Metrics, ModelState, Region, VERSION, wire_time,
 };
-use crate::publish::outbox::{Delivery, Message, Outbox};
+use crate::publish::outbox::{Class, Message, Outbox};
 use crate::publish::topics::Topics;
+use crate::track::Told;
 
 /// Writes the messages of one node.
 pub(super) struct Node {
@@ -24,16 +27,20 @@ pub(super) struct Node {
     boot: String,
     begun: Instant,
     cameras: Vec<CameraName>,
+    camera_names: Vec<String>,
     topics: Topics,
-    info: Info,
+    info: Mutex<Info>,
+    identity: ModelIdentity,
+    engine: String,
     outbox: Arc<Outbox>,
-    /// What the broker is to keep, sent on every connection.
-    greeting: watch::Sender<Vec<Message>>,
+    /// How each camera was last told to be, pauses aside.
+    states: Mutex<BTreeMap<usize, CameraStatus>>,
 }
 
 impl Node {
-    pub(super) fn new(config: &Config, decider: &Decider, outbox: Arc<Outbox>) -> Self {
-        let (topics, boot) = (Topics::new(&config.node), boot_id());
+    /// Writes as `boot`, the present start of the daemon.
+    pub(super) fn new(config: &Config, decider: &Decider, outbox: Arc<Outbox>, boot: String) -> Self {
+        let topics = Topics::new(&config.node);
         let mut taxa = BTreeMap::new();
         for (_, taxon) in decider.taxonomy().iter().skip(1) {
             *taxa.entry(taxon.rank().to_string()).or_default() += 1;
@@ -52,21 +59,83 @@ impl Node {
             taxa,
             cameras: config.cameras.iter().map(|camera| camera.name.as_str().to_owned()).collect(),
         };
-        let greeting = watch::channel(vec![retained(topics.info(), json(&info))]).0;
-        let (name, cameras) = (config.node.as_str().to_owned(), config.cameras.iter());
-        let cameras = cameras.map(|camera| camera.name.clone()).collect();
-        Self { name, boot, begun: Instant::now(), cameras, topics, info, outbox, greeting }
+        outbox.put(retained(topics.info(), json(&info)));
+        let state = ModelState { v: VERSION, running: info.model.clone(), phase: "running".into() };
+        outbox.put(retained(topics.model_state(), json(&state)));
+        let cameras: Vec<_> = config.cameras.iter().map(|camera| camera.name.clone()).collect();
+        let node = Self {
+            name: config.node.as_str().into(),
+            boot,
+            begun: Instant::now(),
+            camera_names: info.cameras.clone(),
+            cameras,
+            topics,
+            identity: info.model.clone(),
+            engine: info.engine.clone(),
+            info: Mutex::new(info),
+            outbox,
+            states: Mutex::default(),
+        };
+        node.announce(config.home_assistant);
+        node
     }
 
-    pub(super) fn greeting(&self) -> watch::Receiver<Vec<Message>> {
-        self.greeting.subscribe()
+    /// Tells Home Assistant, where it is to know, and takes back what is no more.
+    fn announce(&self, home_assistant: bool) {
+        let before = self.outbox.announced().and_then(|text| serde_json::from_str(&text).ok());
+        let before: Announced = before.unwrap_or_default();
+        let present = before.then(&self.camera_names, home_assistant);
+        for camera in present.gone.iter().filter_map(|name| CameraName::new(name).ok()) {
+            for topic in
+                [self.topics.last(&camera), self.topics.camera_status(&camera), self.topics.snapshot(&camera)]
+            {
+                self.outbox.put(retained(topic, Bytes::new()));
+            }
+        }
+        let info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        if home_assistant {
+            let discovery = home_assistant::discovery(&info, &self.topics, &self.cameras, &present.gone);
+            self.outbox.put(retained(home_assistant::topic(&info), json(&discovery)));
+        } else if before.home_assistant {
+            self.outbox.put(retained(home_assistant::topic(&info), Bytes::new()));
+        }
+        if present != before {
+            self.outbox.announce(serde_json::to_string(&present).unwrap_or_default());
+        }
     }
 
     pub(super) fn camera_names(&self) -> &[String] {
-        &self.info.cameras
+        &self.camera_names
     }
 
-    /// Publishes how a camera is, and has it told again on every later connection.
+    pub(super) fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
+    pub(super) fn snapshot_topics(&self) -> Vec<String> {
+        self.cameras.iter().map(|camera| self.topics.snapshot(camera)).collect()
+    }
+
+    /// Publishes another cut-off in force.
+    pub(super) fn cut_off_changed(&self, cut_off: CutOff) {
+        let mut info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        (info.threshold, info.target) = (cut_off.threshold.value(), cut_off.target);
+        self.outbox.put(retained(self.topics.info(), json(&*info)));
+    }
+
+    /// Publishes that a camera is paused, or how it is now that it is not.
+    pub(super) fn pause_changed(&self, camera: usize, paused: bool) {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let (Some(known), Some(name)) = (states.get(&camera), self.cameras.get(camera)) else { return };
+        let mut status = known.clone();
+        status.since = wire_time(jiff::Timestamp::now());
+        if paused {
+            status.state = CameraState::Paused;
+        }
+        self.outbox.put(retained(self.topics.camera_status(name), json(&status)));
+    }
+
+    /// Publishes how a camera is.
     pub(super) fn camera_changed(&self, change: StateChange) {
         let Some(camera) = self.cameras.get(change.camera) else { return };
         let status = CameraStatus {
@@ -78,27 +147,25 @@ impl Node {
             fps: change.delivery.fps,
             reason: change.reason,
         };
-        let message = retained(self.topics.camera_status(camera), json(&status));
-        self.greeting.send_modify(|greeting| {
-            greeting.retain(|known| known.topic != message.topic);
-            greeting.push(message.clone());
-        });
-        self.outbox.put(message);
+        self.outbox.put(retained(self.topics.camera_status(camera), json(&status)));
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).insert(change.camera, status);
     }
 
-    /// Publishes an event: as `detection`, and retained as `last`.
+    /// Publishes an event: as `detection`, retained as `last`, and as `alert` where somebody waits for it.
     pub(super) fn detected(&self, event: Event<'_>) {
         let Some(camera) = self.cameras.get(event.camera) else { return };
-        let Answer { taxon, probability, cut_off, stop, best_leaf, checklist, latency_ms, .. } = event.answer;
+        let Told { kind, track, answer, time } = event.told;
+        let Answer { taxon, probability, cut_off, stop, best_leaf, checklist, latency_ms, .. } = answer;
+        let alerts = !event.worth.reasons.is_empty();
         let detection = Detection {
             v: VERSION,
             id: ulid::Ulid::generate().to_string(),
             boot: self.boot.clone(),
             seq: event.seq,
-            kind: event.kind,
+            kind,
             node: self.name.clone(),
             camera: camera.as_str().into(),
-            time: wire_time(event.time),
+            time: wire_time(time),
             time_source: time_source().into(),
             replay: false,
             taxon,
@@ -108,15 +175,23 @@ impl Node {
             stop,
             best_leaf,
             checklist,
-            track: event.track,
+            track,
             region: event.region.clone(),
-            model: self.info.model.clone(),
-            engine: self.info.engine.clone(),
+            watch: event.worth.reasons,
+            model: self.identity.clone(),
+            engine: self.engine.clone(),
             latency_ms,
         };
         let payload = json(&detection);
-        let (topic, delivery) = (self.topics.detection(camera), Delivery::AtLeastOnce);
-        self.outbox.put(Message { topic, payload: payload.clone(), delivery, retain: false });
+        for (taxon, day) in event.worth.noted {
+            self.outbox.see(&taxon, day);
+        }
+        if alerts {
+            let topic = self.topics.alert(camera);
+            self.outbox.put(Message { topic, payload: payload.clone(), class: Class::Alert });
+        }
+        let topic = self.topics.detection(camera);
+        self.outbox.put(Message { topic, payload: payload.clone(), class: Class::Detection });
         self.outbox.put(retained(self.topics.last(camera), payload));
     }
 
@@ -130,7 +205,7 @@ impl Node {
             rss_bytes: rss_bytes(),
         };
         let (topic, payload) = (self.topics.metrics(), json(&metrics));
-        self.outbox.put(Message { topic, payload, delivery: Delivery::AtMostOnce, retain: false });
+        self.outbox.put(Message { topic, payload, class: Class::Metrics });
     }
 }
 
@@ -138,15 +213,13 @@ impl Node {
 pub(super) struct Event<'a> {
     pub(super) camera: usize,
     pub(super) seq: u64,
-    pub(super) kind: EventType,
-    pub(super) track: Track,
-    pub(super) time: jiff::Timestamp,
+    pub(super) told: Told,
+    pub(super) worth: Worth,
     pub(super) region: &'a Region,
-    pub(super) answer: Answer,
 }
 
 fn retained(topic: String, payload: Bytes) -> Message {
-    Message { topic, payload, delivery: Delivery::AtLeastOnce, retain: true }
+    Message { topic, payload, class: Class::State }
 }
 
 /// The messages are structs of texts and numbers, which always become JSON.

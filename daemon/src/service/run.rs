@@ -3,17 +3,23 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use fieldmark_models::taxonomy::NameError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use super::inference::Inference;
+use super::inference::{Gear, Inference};
 use super::node::Node;
+use crate::alert::{Alerts, Novelty};
 use crate::capture::{self, CaptureThread, LatestFrames, SourceError};
+use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell};
 use crate::config::Config;
 use crate::decide::Decider;
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
-use crate::publish::outbox::Outbox;
-use crate::publish::session::{Farewell, Session, SessionError, client_id};
+use crate::publish::line::LineError;
+use crate::publish::outbox::{Outbox, StoreError};
+use crate::publish::session::{Farewell, Session, client_id};
+use crate::publish::snapshot::Snapshots;
+use crate::publish::topics::HOME_ASSISTANT_BIRTH;
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -29,9 +35,15 @@ pub enum RunError {
     /// No embedded broker.
     #[error(transparent)]
     Broker(#[from] EmbeddedBrokerError),
-    /// No session.
+    /// No line to a broker.
     #[error(transparent)]
-    Session(#[from] SessionError),
+    Line(#[from] LineError),
+    /// No outbox.
+    #[error(transparent)]
+    Outbox(#[from] StoreError),
+    /// The watch list names something the model does not know.
+    #[error("watch.taxa: {0}")]
+    Watch(NameError),
     /// No source.
     #[error("camera {camera}: {source}")]
     Source {
@@ -42,41 +54,87 @@ pub enum RunError {
     },
 }
 
-/// Runs until SIGTERM or SIGINT, then stops in order: cameras, inference, and the session when everything that
-/// was decided is acknowledged. A broker or a camera that is away is waited for.
+/// Runs until SIGTERM or SIGINT, then stops in order: cameras, inference, the session when everything that
+/// was decided is acknowledged or time is up, and the outbox, which keeps the rest. A broker or a camera that is away is waited for.
 ///
 /// # Errors
 /// If something is missing that waiting will not bring.
-pub async fn run(config: &Config, decider: Decider) -> Result<Farewell, RunError> {
+pub async fn run(config: &Config, decider: Decider) -> Result<Ending, RunError> {
     let mut signals = Signals::new()?;
     let broker = match &config.broker {
         Some(broker) => Some(EmbeddedBroker::start(broker.listen).await?),
         None => None,
     };
-    let outbox = Arc::new(Outbox::new(config.mqtt.queue));
-    let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox)));
-    let session = Session::start(&config.mqtt, &config.node, outbox, node.greeting())?;
+    let boot = ulid::Ulid::generate().to_string();
+    let outbox = Arc::new(Outbox::open(&config.outbox, &boot)?);
+    let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox), boot));
+    let seen = Novelty::new(outbox.seen());
+    let alerts = Alerts::new(decider.taxonomy(), &config.watch, seen).map_err(RunError::Watch)?;
+    let mut subscriptions = vec![node.topics().commands()];
+    if config.home_assistant {
+        subscriptions.push(HOME_ASSISTANT_BIRTH.into());
+    }
+    let (session, commands) = Session::start(&config.mqtt, &config.node, Arc::clone(&outbox), subscriptions)?;
     let (stop, stopped) = watch::channel(false);
     let session = tokio::spawn(session.run(stopped, config.mqtt.stop_timeout));
-    let path = FramePath::start(config, decider, &node)?;
+    let (snapshots, developer) =
+        Snapshots::new(&config.snapshot, node.snapshot_topics(), Arc::clone(&outbox));
+    let developing = tokio::spawn(developer.run());
+    let settings = SettingsCell::new(Settings::new(config));
+    let (ending, mut ended) = watch::channel(Ending::Running);
+    let desk = Desk::new(equipment(config, &decider, &node, &outbox, &snapshots, &settings), ending);
+    let desk = tokio::spawn(desk.run(commands));
+    let path = FramePath::start(config, decider, &node, alerts, snapshots, settings)?;
     let measuring = tokio::spawn(measure(Arc::clone(&node), Arc::clone(&path.frames), config.mqtt.metrics));
 
-    let signal = signals.next().await;
-    tracing::info!("{signal}: stopping");
+    tokio::select! {
+        signal = signals.next() => tracing::info!("{signal}: stopping"),
+        _ = ended.wait_for(|ending| *ending == Ending::Restart) => tracing::info!("restart by command: stopping"),
+    }
+    let ending = *ended.borrow();
     measuring.abort();
     let frames = Arc::clone(&path.frames);
     // Waits for the frame in the engine; the network goes on meanwhile.
     let _ = tokio::task::spawn_blocking(move || path.stop()).await;
     node.measured(frames.counts(node.camera_names()));
     stop.send_replace(true);
-    let lost = Farewell { acknowledged: 0, lost: 0, announced: false };
-    let farewell = session.await.unwrap_or(lost);
+    let unknown = Farewell { acknowledged: 0, kept: 0, lost: 0, announced: false };
+    let mut farewell = session.await.unwrap_or(unknown);
+    let closing = Arc::clone(&outbox);
+    let _ = tokio::task::spawn_blocking(move || closing.close()).await;
+    farewell.lost = outbox.at_risk();
+    desk.abort();
+    developing.abort();
     if let Some(broker) = broker {
         broker.stop(&client_id(&config.node)).await;
     }
-    let Farewell { acknowledged, lost, announced } = farewell;
-    tracing::info!(acknowledged, lost, announced, "stopped");
-    Ok(farewell)
+    let Farewell { acknowledged, kept, lost, announced } = farewell;
+    tracing::info!(acknowledged, kept, lost, announced, "stopped");
+    Ok(ending)
+}
+
+fn equipment(
+    config: &Config,
+    decider: &Decider,
+    node: &Arc<Node>,
+    outbox: &Arc<Outbox>,
+    snapshots: &Arc<Snapshots>,
+    settings: &SettingsCell,
+) -> Equipment {
+    let (changed, paused) = (Arc::clone(node), Arc::clone(node));
+    Equipment {
+        allow: config.commands.clone(),
+        settings: settings.clone(),
+        taxonomy: decider.taxonomy().clone(),
+        calibration: decider.calibration().clone(),
+        cameras: node.camera_names().to_vec(),
+        kept: Kept::path(config),
+        snapshots: Arc::clone(snapshots),
+        outbox: Arc::clone(outbox),
+        topics: node.topics().clone(),
+        cut_off_changed: Box::new(move |cut_off| changed.cut_off_changed(cut_off)),
+        pause_changed: Box::new(move |camera, is_paused| paused.pause_changed(camera, is_paused)),
+    }
 }
 
 /// The threads between cameras and outbox.
@@ -87,10 +145,18 @@ struct FramePath {
 }
 
 impl FramePath {
-    fn start(config: &Config, decider: Decider, node: &Arc<Node>) -> Result<Self, RunError> {
+    fn start(
+        config: &Config,
+        decider: Decider,
+        node: &Arc<Node>,
+        alerts: Alerts,
+        snapshots: Arc<Snapshots>,
+        settings: SettingsCell,
+    ) -> Result<Self, RunError> {
         let failed = |source| RunError::System { what: "a thread", source };
         let frames = Arc::new(LatestFrames::new(config.cameras.len()));
-        let inference = Inference::new(decider, Arc::clone(&frames), Arc::clone(node), &config.cameras);
+        let gear = Gear { frames: Arc::clone(&frames), node: Arc::clone(node), alerts, snapshots, settings };
+        let inference = Inference::new(decider, gear, &config.cameras);
         let inference = std::thread::Builder::new().name("inference".into()).spawn(move || inference.run());
         let mut captures = Vec::new();
         for (number, camera) in config.cameras.iter().enumerate() {

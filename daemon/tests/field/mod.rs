@@ -2,11 +2,13 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part")]
 
 mod broker;
+mod gate;
 mod package;
 mod picture;
 mod process;
 
-pub use broker::{Broker, Listener, free_port};
+pub use broker::{Broker, Listener, free_port, wait_for_port};
+pub use gate::Gate;
 pub use package::{Flaw, write_package};
 pub use picture::{GREEN, RED, png, write_folder};
-pub use process::{Field, Output, fieldmark, fieldmarkd};
+pub use process::{Daemon, Field, Output, fieldmark, fieldmarkd};

@@ -41,8 +41,13 @@ impl Field {
         write_package(&field.path("toy.fieldmark"), Flaw::None);
         write_folder(&field.path("pictures"), pictures);
         let (package, folder) = (field.path("toy.fieldmark"), field.path("pictures"));
+        let outbox = if tables.contains("[outbox]") {
+            String::new()
+        } else {
+            format!("[outbox]\nfolder = {:?}\n", field.path("state"))
+        };
         let text = format!(
-            "node = \"n1\"\n[model]\npackage = {package:?}\n{broker}\n{tables}\n[camera.pond]\nsource = \"files\"\nfolder = {folder:?}\n{lines}\n"
+            "node = \"n1\"\n[model]\npackage = {package:?}\n{broker}\n{outbox}{tables}\n[camera.pond]\nsource = \"files\"\nfolder = {folder:?}\n{lines}\n"
         );
         std::fs::write(field.path("fieldmark.toml"), text).expect("write");
         field
@@ -57,10 +62,16 @@ impl Field {
     }
 
     pub fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    /// With more variables in its environment.
+    pub fn start_with(&self, variables: &[(&str, &str)]) -> Daemon {
         let log = std::fs::File::create(self.path("log")).expect("a log");
         let child = Command::new(env!("CARGO_BIN_EXE_fieldmarkd"))
             .arg("--config")
             .arg(self.path("fieldmark.toml"))
+            .envs(variables.iter().copied())
             .stderr(Stdio::from(log))
             .spawn()
             .expect("the daemon");
@@ -91,12 +102,16 @@ impl Daemon {
     }
 
     pub fn wait(&mut self) -> Option<i32> {
+        self.wait_for(Duration::from_secs(30))
+    }
+
+    pub fn wait_for(&mut self, patience: Duration) -> Option<i32> {
         let begun = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().expect("a child") {
                 return status.code();
             }
-            assert!(begun.elapsed() < Duration::from_secs(30), "the daemon does not end");
+            assert!(begun.elapsed() < patience, "the daemon does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
     }

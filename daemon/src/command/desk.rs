@@ -1,0 +1,274 @@
+//! Where commands are judged and carried out, and every one of them is answered.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fieldmark_models::calibration::Calibration;
+use fieldmark_models::specificity::Threshold;
+use fieldmark_models::taxonomy::Taxonomy;
+use fieldmark_models::views::FractionBox;
+use tokio::sync::{mpsc, watch};
+
+use super::{CameraSettings, CommandId, CommandKind, Kept, Refusal, Request, Settings, SettingsCell};
+use crate::alert::find_watched;
+use crate::decide::{CutOff, Sureness};
+use crate::publish::line::Incoming;
+use crate::publish::messages::{Reply, ReplyState, VERSION, wire_time};
+use crate::publish::outbox::{Class, Message, Outbox};
+use crate::publish::snapshot::Snapshots;
+use crate::publish::topics::{Topics, command};
+
+/// Ids remembered, so that a command that comes twice is carried out once.
+const REMEMBERED: usize = 256;
+/// How long a picture is waited for.
+const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// What a command changes of the kept settings.
+type Keep = Box<dyn FnOnce(&mut Kept)>;
+
+/// How the daemon ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Not yet.
+    Running,
+    /// To start anew.
+    Restart,
+}
+
+/// What carrying commands out needs.
+pub struct Equipment {
+    /// Commands allowed by configuration.
+    pub allow: BTreeSet<CommandKind>,
+    /// The settings in force.
+    pub settings: SettingsCell,
+    /// The tree of the model.
+    pub taxonomy: Taxonomy,
+    /// Targets and thresholds of the model.
+    pub calibration: Calibration,
+    /// Names of the cameras.
+    pub cameras: Vec<String>,
+    /// Where settings are kept; `None` where nothing is durable.
+    pub kept: Option<PathBuf>,
+    /// Pictures of what cameras see.
+    pub snapshots: Arc<Snapshots>,
+    /// Where replies go.
+    pub outbox: Arc<Outbox>,
+    /// Topics of the node.
+    pub topics: Topics,
+    /// Hears of another cut-off in force.
+    pub cut_off_changed: Box<dyn Fn(CutOff) + Send + Sync>,
+    /// Hears of cameras that are paused or resumed.
+    pub pause_changed: Box<dyn Fn(usize, bool) + Send + Sync>,
+}
+
+/// Takes commands in until there will be no more.
+pub struct Desk {
+    equipment: Arc<Equipment>,
+    known: VecDeque<CommandId>,
+    ending: watch::Sender<Ending>,
+}
+
+impl Desk {
+    /// A desk with `equipment`; a restart is announced through `ending`.
+    #[must_use]
+    pub fn new(equipment: Equipment, ending: watch::Sender<Ending>) -> Self {
+        Self { equipment: Arc::new(equipment), known: VecDeque::new(), ending }
+    }
+
+    /// Judges and carries out what comes.
+    pub async fn run(mut self, mut commands: mpsc::Receiver<Incoming>) {
+        while let Some(message) = commands.recv().await {
+            self.hear(&message);
+        }
+    }
+
+    fn hear(&mut self, message: &Incoming) {
+        let Some((kind, id)) = command(&message.topic) else { return };
+        let Some(id) = CommandId::new(id) else {
+            tracing::warn!(topic = ?message.topic, "a command without a usable id was passed over");
+            return;
+        };
+        let kind_name = kind.to_owned();
+        let answer = |equipment: &Equipment, state, reason| {
+            equipment.answer(&id, &kind_name, state, reason);
+        };
+        if message.retained {
+            let reason =
+                "a retained command would be carried out at every connection: send it without retain";
+            return answer(&self.equipment, ReplyState::Failed, Some(reason.into()));
+        }
+        if self.known.contains(&id) {
+            return answer(&self.equipment, ReplyState::Failed, Some("this id was used before".into()));
+        }
+        if self.known.len() >= REMEMBERED {
+            self.known.pop_front();
+        }
+        self.known.push_back(id.clone());
+        let request = self.equipment.judge(kind, &message.payload);
+        match request {
+            Err(Refusal(reason)) => {
+                tracing::warn!(command = ?kind_name, id = id.as_str(), "refused: {reason}");
+                answer(&self.equipment, ReplyState::Failed, Some(reason));
+            }
+            Ok(request) => {
+                tracing::info!(command = ?kind_name, id = id.as_str(), "accepted");
+                answer(&self.equipment, ReplyState::Accepted, None);
+                self.carry_out(request, &id, &kind_name);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, request: Request, id: &CommandId, kind: &str) {
+        let outcome = match request {
+            Request::Restart => {
+                self.ending.send_replace(Ending::Restart);
+                Ok(None)
+            }
+            Request::Snapshot { camera } => {
+                self.equipment.answer(id, kind, ReplyState::Running, None);
+                let (equipment, id, kind) = (Arc::clone(&self.equipment), id.clone(), kind.to_owned());
+                tokio::spawn(async move {
+                    let outcome = equipment.snapshot(&camera).await;
+                    equipment.conclude(&id, &kind, outcome.map(Some));
+                });
+                return;
+            }
+            other => self.equipment.change(other),
+        };
+        self.equipment.conclude(id, kind, outcome);
+    }
+}
+
+impl Equipment {
+    fn judge(&self, kind: &str, payload: &[u8]) -> Result<Request, Refusal> {
+        let Some(kind) = CommandKind::from_name(kind) else {
+            let known = CommandKind::ALL.map(CommandKind::name).join(", ");
+            return Err(Refusal(format!("there is no such command: give one of {known}")));
+        };
+        if !self.allow.contains(&kind) {
+            let name = kind.name();
+            return Err(Refusal(format!("not allowed here: add {name:?} to commands.allow of this node")));
+        }
+        Request::parse(kind, payload)
+    }
+
+    fn answer(&self, id: &CommandId, kind: &str, state: ReplyState, reason: Option<String>) {
+        let reply = Reply {
+            v: VERSION,
+            id: id.as_str().into(),
+            // What was asked for may be anything; only what is known is repeated.
+            command: CommandKind::from_name(kind).map(|kind| kind.name().into()),
+            state,
+            time: wire_time(jiff::Timestamp::now()),
+            reason,
+        };
+        let payload = serde_json::to_vec(&reply).unwrap_or_default().into();
+        let topic = self.topics.reply(id.as_str());
+        self.outbox.put(Message { topic, payload, class: Class::Reply });
+    }
+
+    fn conclude(&self, id: &CommandId, kind: &str, outcome: Result<Option<String>, Refusal>) {
+        match outcome {
+            Ok(remark) => self.answer(id, kind, ReplyState::Done, remark),
+            Err(Refusal(reason)) => self.answer(id, kind, ReplyState::Failed, Some(reason)),
+        }
+    }
+
+    async fn snapshot(&self, camera: &str) -> Result<String, Refusal> {
+        let taken = self.snapshots.want(self.camera(camera)?);
+        let late = || Refusal(format!("no frame came from {camera} within {SNAPSHOT_PATIENCE:?}"));
+        let outcome = tokio::time::timeout(SNAPSHOT_PATIENCE, taken).await.map_err(|_| late())?;
+        outcome.unwrap_or_else(|_| Err("the node is stopping".into())).map_err(Refusal)
+    }
+
+    fn camera(&self, name: &str) -> Result<usize, Refusal> {
+        self.cameras.iter().position(|camera| camera == name).ok_or_else(|| {
+            Refusal(format!("there is no camera {name:?}: give one of {}", self.cameras.join(", ")))
+        })
+    }
+
+    /// Changes the settings in force, and the ones that are kept where asked. What was done beside that.
+    fn change(&self, request: Request) -> Result<Option<String>, Refusal> {
+        let mut settings = Settings::clone(&self.settings.get());
+        let refused = |error: &dyn std::fmt::Display| Refusal(error.to_string());
+        let mut keep: Option<Keep> = None;
+        let mut cut_off = None;
+        let mut paused = None;
+        match request {
+            Request::Target { value, persist } => {
+                settings.dial.everywhere = Sureness::Target(value);
+                let cut_offs = settings.dial.cut_offs(&self.taxonomy, &self.calibration);
+                cut_off = Some(cut_offs.map_err(|error| refused(&error))?.everywhere());
+                keep = persist.then(|| -> Keep {
+                    Box::new(move |kept| (kept.target, kept.threshold) = (Some(value), None))
+                });
+            }
+            Request::Threshold { value, persist } => {
+                let threshold = Threshold::new(value).map_err(|error| refused(&error))?;
+                settings.dial.everywhere = Sureness::Threshold(threshold);
+                cut_off = Some(CutOff { threshold, target: None });
+                keep = persist.then(|| -> Keep {
+                    Box::new(move |kept| (kept.target, kept.threshold) = (None, Some(value)))
+                });
+            }
+            Request::Prior { taxa, persist } => {
+                find_watched(&self.taxonomy, &taxa).map_err(|error| refused(&error))?;
+                settings.expected.taxa.clone_from(&taxa);
+                keep = persist.then(|| -> Keep { Box::new(move |kept| kept.priors = Some(taxa)) });
+            }
+            Request::Watch { taxa, persist } => {
+                find_watched(&self.taxonomy, &taxa).map_err(|error| refused(&error))?;
+                settings.watch.clone_from(&taxa);
+                keep = persist.then(|| -> Keep { Box::new(move |kept| kept.watch = Some(taxa)) });
+            }
+            Request::Region { camera, edges, persist } => {
+                let region = match edges {
+                    Some([left, top, right, bottom]) => {
+                        Some(FractionBox::new(left, top, right, bottom).map_err(|error| refused(&error))?)
+                    }
+                    None => None,
+                };
+                self.of_camera(&mut settings, &camera)?.region = region;
+                let edges = region.unwrap_or(FractionBox::FRAME).edges();
+                keep = persist.then(|| -> Keep {
+                    Box::new(move |kept| {
+                        kept.region.insert(camera, edges);
+                    })
+                });
+            }
+            Request::Pause { camera, paused: wanted } => {
+                self.of_camera(&mut settings, &camera)?.paused = wanted;
+                paused = Some((self.camera(&camera)?, wanted));
+            }
+            Request::Restart | Request::Snapshot { .. } => {}
+        }
+        self.settings.set(settings);
+        if let Some(cut_off) = cut_off {
+            (self.cut_off_changed)(cut_off);
+        }
+        if let Some((camera, paused)) = paused {
+            (self.pause_changed)(camera, paused);
+        }
+        keep.map_or(Ok(None), |keep| self.keep(keep))
+    }
+
+    fn of_camera<'a>(
+        &self,
+        settings: &'a mut Settings,
+        name: &str,
+    ) -> Result<&'a mut CameraSettings, Refusal> {
+        let number = self.camera(name)?;
+        settings.cameras.get_mut(number).ok_or_else(|| Refusal(format!("there is no camera {name:?}")))
+    }
+
+    fn keep(&self, change: Keep) -> Result<Option<String>, Refusal> {
+        let nowhere = "in force until the next start: with outbox.durable = false nothing is kept";
+        let Some(path) = &self.kept else { return Err(Refusal(nowhere.into())) };
+        let mut kept = Kept::read(path).map_err(|error| Refusal(error.to_string()))?;
+        change(&mut kept);
+        kept.write(path).map_err(|error| Refusal(error.to_string()))?;
+        Ok(Some(format!("kept in {}", path.display())))
+    }
+}

@@ -1,0 +1,310 @@
+//! Commands as they come: hostile until parsed.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest payload of a command, bytes.
+const MAX_PAYLOAD: usize = 16 << 10;
+/// Most taxa in one list.
+const MAX_TAXA: usize = 1000;
+
+/// What can be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CommandKind {
+    /// A picture of what a camera sees now.
+    Snapshot,
+    /// Another accuracy to reach.
+    Target,
+    /// Another confidence cut-off.
+    Threshold,
+    /// Other taxa to expect.
+    Prior,
+    /// Another part of a camera's frame.
+    Region,
+    /// Another watch list.
+    Watch,
+    /// Pass a camera's frames over.
+    Pause,
+    /// Look at them again.
+    Resume,
+    /// Start the daemon anew.
+    Restart,
+}
+
+impl CommandKind {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Snapshot,
+        Self::Target,
+        Self::Threshold,
+        Self::Prior,
+        Self::Region,
+        Self::Watch,
+        Self::Pause,
+        Self::Resume,
+        Self::Restart,
+    ];
+
+    /// As topics and configuration name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Snapshot => "snapshot",
+            Self::Target => "target",
+            Self::Threshold => "threshold",
+            Self::Prior => "prior",
+            Self::Region => "region",
+            Self::Watch => "watch",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Restart => "restart",
+        }
+    }
+
+    /// The one called `name`.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.name() == name)
+    }
+}
+
+/// What a sender calls a command, so that it knows the reply: one topic level.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct CommandId(String);
+
+impl CommandId {
+    /// `None` if `text` is not 1 to 64 letters, digits, `-` or `_`.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_".contains(c);
+        (!text.is_empty() && text.len() <= 64 && text.chars().all(fits)).then(|| Self(text.into()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Why a command is not carried out.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{0}")]
+pub struct Refusal(pub String);
+
+/// A command, its form checked; whether taxa and cameras exist is not known here.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Take a picture of a camera's view.
+    Snapshot {
+        /// Name of the camera.
+        camera: String,
+    },
+    /// Reach this accuracy.
+    Target {
+        /// In `(0, 1)`.
+        value: f64,
+        /// Over a restart as well.
+        persist: bool,
+    },
+    /// Use this cut-off.
+    Threshold {
+        /// In `[0, 1]`.
+        value: f64,
+        /// Over a restart as well.
+        persist: bool,
+    },
+    /// Expect these taxa only.
+    Prior {
+        /// Names or ids; none means all.
+        taxa: Vec<String>,
+        /// Over a restart as well.
+        persist: bool,
+    },
+    /// Look at this part of the frame.
+    Region {
+        /// Name of the camera.
+        camera: String,
+        /// `[left, top, right, bottom]` in fractions; `None` is the whole frame.
+        edges: Option<[f64; 4]>,
+        /// Over a restart as well.
+        persist: bool,
+    },
+    /// Alert on these taxa.
+    Watch {
+        /// Names or ids; none alerts on nothing.
+        taxa: Vec<String>,
+        /// Over a restart as well.
+        persist: bool,
+    },
+    /// Pass over, or look at again, a camera's frames.
+    Pause {
+        /// Name of the camera.
+        camera: String,
+        /// Pass over.
+        paused: bool,
+    },
+    /// Start the daemon anew.
+    Restart,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfCamera {
+    camera: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfValue {
+    value: f64,
+    #[serde(default)]
+    persist: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfTaxa {
+    taxa: Vec<String>,
+    #[serde(default)]
+    persist: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfRegion {
+    camera: String,
+    #[serde(rename = "box")]
+    edges: Option<[f64; 4]>,
+    #[serde(default)]
+    persist: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfNothing {}
+
+impl Request {
+    /// Reads the payload of a command `kind`; an empty one counts as `{}`.
+    ///
+    /// # Errors
+    /// If it is too large, no JSON object of that kind, or holds values no setting may have.
+    pub fn parse(kind: CommandKind, payload: &[u8]) -> Result<Self, Refusal> {
+        if payload.len() > MAX_PAYLOAD {
+            return Err(Refusal(format!("{} bytes are too many: give at most {MAX_PAYLOAD}", payload.len())));
+        }
+        let payload = if payload.is_empty() { b"{}" } else { payload };
+        Ok(match kind {
+            CommandKind::Snapshot => Self::Snapshot { camera: read::<OfCamera>(kind, payload)?.camera },
+            CommandKind::Target => {
+                let OfValue { value, persist } = read(kind, payload)?;
+                Self::Target { value: in_range(value, 0.01, 0.999)?, persist }
+            }
+            CommandKind::Threshold => {
+                let OfValue { value, persist } = read(kind, payload)?;
+                Self::Threshold { value: in_range(value, 0.0, 1.0)?, persist }
+            }
+            CommandKind::Prior => {
+                let OfTaxa { taxa, persist } = few(read(kind, payload)?)?;
+                Self::Prior { taxa, persist }
+            }
+            CommandKind::Watch => {
+                let OfTaxa { taxa, persist } = few(read(kind, payload)?)?;
+                Self::Watch { taxa, persist }
+            }
+            CommandKind::Region => {
+                let OfRegion { camera, edges, persist } = read(kind, payload)?;
+                Self::Region { camera, edges, persist }
+            }
+            CommandKind::Pause => {
+                Self::Pause { camera: read::<OfCamera>(kind, payload)?.camera, paused: true }
+            }
+            CommandKind::Resume => {
+                Self::Pause { camera: read::<OfCamera>(kind, payload)?.camera, paused: false }
+            }
+            CommandKind::Restart => {
+                let OfNothing {} = read(kind, payload)?;
+                Self::Restart
+            }
+        })
+    }
+}
+
+fn read<'a, T: Deserialize<'a>>(kind: CommandKind, payload: &'a [u8]) -> Result<T, Refusal> {
+    let example = match kind {
+        CommandKind::Snapshot | CommandKind::Pause | CommandKind::Resume => r#"{"camera":"pond"}"#,
+        CommandKind::Target | CommandKind::Threshold => r#"{"value":0.9,"persist":false}"#,
+        CommandKind::Prior | CommandKind::Watch => r#"{"taxa":["Insecta"],"persist":false}"#,
+        CommandKind::Region => r#"{"camera":"pond","box":[0,0,1,0.5],"persist":false}"#,
+        CommandKind::Restart => "{}",
+    };
+    let wrong = |error| Refusal(format!("{error}; give JSON such as {example}"));
+    serde_json::from_slice(payload).map_err(wrong)
+}
+
+fn in_range(value: f64, low: f64, high: f64) -> Result<f64, Refusal> {
+    let fits = (low..=high).contains(&value);
+    if fits {
+        Ok(value)
+    } else {
+        Err(Refusal(format!("value = {value}: give a number from {low} to {high}")))
+    }
+}
+
+fn few(list: OfTaxa) -> Result<OfTaxa, Refusal> {
+    let count = list.taxa.len();
+    if count > MAX_TAXA {
+        return Err(Refusal(format!("{count} taxa are too many: give at most {MAX_TAXA}")));
+    }
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(kind: CommandKind, text: &str) -> Result<Request, String> {
+        Request::parse(kind, text.as_bytes()).map_err(|refusal| refusal.0)
+    }
+
+    #[test]
+    fn good_commands_are_understood() {
+        let target = parse(CommandKind::Target, r#"{"value":0.8,"persist":true}"#);
+        assert_eq!(target, Ok(Request::Target { value: 0.8, persist: true }));
+        assert_eq!(parse(CommandKind::Restart, ""), Ok(Request::Restart));
+        let whole = Request::Region { camera: "pond".into(), edges: None, persist: false };
+        assert_eq!(parse(CommandKind::Region, r#"{"camera":"pond","box":null}"#), Ok(whole));
+    }
+
+    #[test]
+    fn refusals_say_what_is_wrong_and_what_is_right() {
+        for (kind, text, part) in [
+            (CommandKind::Target, r#"{"value":2}"#, "value = 2: give a number from 0.01 to 0.999"),
+            (CommandKind::Target, r#"{"value":0.9,"x":1}"#, "unknown field `x`"),
+            (CommandKind::Threshold, "", "missing field `value`"),
+            (CommandKind::Snapshot, "now", r#"give JSON such as {"camera":"pond"}"#),
+            (CommandKind::Restart, r#"{"when":"now"}"#, "unknown field `when`"),
+        ] {
+            let refusal = parse(kind, text).expect_err("a refusal");
+            assert!(refusal.contains(part), "{part:?} is not in {refusal}");
+        }
+        let long = vec![b' '; MAX_PAYLOAD + 1];
+        assert!(Request::parse(CommandKind::Restart, &long).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_bring_the_parser_down(bytes: Vec<u8>, which in 0..9usize) {
+            let _ = Request::parse(CommandKind::ALL[which], &bytes);
+        }
+
+        #[test]
+        fn an_id_is_always_one_topic_level(text in ".*") {
+            if let Some(id) = CommandId::new(&text) {
+                prop_assert!(!id.as_str().contains(['/', '+', '#', '\0']));
+            }
+        }
+    }
+}

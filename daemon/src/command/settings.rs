@@ -1,0 +1,75 @@
+//! What may change while the node runs. The frame path looks at it once a frame; a change replaces the whole.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use fieldmark_models::views::FractionBox;
+
+use crate::config::Config;
+use crate::decide::{Dial, Expected};
+
+/// Settings of one camera.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct CameraSettings {
+    /// Part of the frame to classify; the whole frame when absent.
+    pub region: Option<FractionBox>,
+    /// Frames are passed over.
+    pub paused: bool,
+}
+
+/// All of them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// How sure answers have to be.
+    pub dial: Dial,
+    /// What is to be expected.
+    pub expected: Expected,
+    /// Names or ids of taxa to alert on.
+    pub watch: Vec<String>,
+    /// By number of the camera.
+    pub cameras: Vec<CameraSettings>,
+}
+
+impl Settings {
+    /// As configured.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let camera = |region| CameraSettings { region, paused: false };
+        Self {
+            dial: config.model.dial.clone(),
+            expected: config.model.expected.clone(),
+            watch: config.watch.taxa.clone(),
+            cameras: config.cameras.iter().map(|configured| camera(configured.region)).collect(),
+        }
+    }
+}
+
+/// The settings in force, shared: reading never waits.
+#[derive(Clone)]
+pub struct SettingsCell(Arc<ArcSwap<Settings>>);
+
+impl SettingsCell {
+    /// With `settings` in force.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(settings)))
+    }
+
+    /// What is in force.
+    #[must_use]
+    pub fn get(&self) -> Arc<Settings> {
+        self.0.load_full()
+    }
+
+    /// Puts `settings` in force.
+    pub fn set(&self, settings: Settings) {
+        self.0.store(Arc::new(settings));
+    }
+
+    /// What is in force, where that is not `known`. No memory is allocated.
+    #[must_use]
+    pub fn newer_than(&self, known: &Arc<Settings>) -> Option<Arc<Settings>> {
+        let present = self.0.load();
+        (!Arc::ptr_eq(&present, known)).then(|| Arc::clone(&present))
+    }
+}

@@ -1,0 +1,158 @@
+//! MQTT 3.1.1: a broker of this version cannot say why it refuses a message, nor how large one may be, and forgets
+//! no session by itself.
+
+use bytes::Bytes;
+use rumqttc_v4::mqttbytes::QoS;
+use rumqttc_v4::mqttbytes::v4::{ConnectReturnCode, LastWill, Packet, Publish};
+use rumqttc_v4::{
+    AckMode, AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
+    NoticeFailureReason, PublishOptions, TlsConfiguration, Transport as Carrier,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::pause::{Pauses, advised};
+use super::secure::{certificates, credentials};
+use super::{BrokerLimits, Happening, Incoming, LineError, Manner, NotDelivered, REQUESTS, Receipt};
+use crate::config::{MqttConfig, Transport};
+use crate::publish::outbox::Delivery;
+
+pub(super) fn open(
+    mqtt: &MqttConfig,
+    manner: &Manner,
+    tell: mpsc::Sender<Happening>,
+) -> Result<(AsyncClient, JoinHandle<()>), LineError> {
+    let options = options(mqtt, manner)?;
+    let built = AsyncClient::builder(options).capacity(REQUESTS).try_build();
+    let (client, mut events) = built.map_err(|error| LineError::Options(error.to_string()))?;
+    let mut network = NetworkOptions::new();
+    network.set_connection_timeout(mqtt.connect_timeout.as_secs().max(1));
+    events.set_network_options(network);
+    let keep = !mqtt.session_expiry.is_zero();
+    let acks = manner.manual_acks.then(|| client.clone());
+    let polling = tokio::spawn(poll(events, tell, keep, acks));
+    Ok((client, polling))
+}
+
+fn options(mqtt: &MqttConfig, manner: &Manner) -> Result<MqttOptions, LineError> {
+    let refused = |error: &dyn std::fmt::Display| LineError::Options(error.to_string());
+    let tls = certificates(mqtt)?.map(|found| TlsConfiguration::Simple {
+        ca: found.authority,
+        alpn: None,
+        client_auth: found.own,
+    });
+    let url = &mqtt.url;
+    let mut options = match (url.transport, tls) {
+        (Transport::WebSocket, _) => {
+            let broker = Broker::websocket(url.to_string()).map_err(|error| refused(&error))?;
+            let mut options = MqttOptions::new(&manner.client_id, broker);
+            options.set_transport(Carrier::ws());
+            options
+        }
+        (Transport::SecureWebSocket, Some(tls)) => {
+            MqttOptions::websocket_with_tls_config(&manner.client_id, url.to_string(), tls)
+                .map_err(|error| refused(&error))?
+        }
+        (_, tls) => {
+            let mut options = MqttOptions::new(&manner.client_id, (url.host.as_str(), url.port));
+            if let Some(tls) = tls {
+                options.set_transport(Carrier::tls_with_config(tls));
+            }
+            options
+        }
+    };
+    options
+        .set_keep_alive(u16::try_from(mqtt.keep_alive.as_secs()).unwrap_or(u16::MAX))
+        .set_max_packet_size(mqtt.max_packet as usize, mqtt.max_packet as usize);
+    options.try_set_inflight(mqtt.in_flight).map_err(|error| refused(&error))?;
+    options.try_set_clean_session(true).map_err(|error| refused(&error))?;
+    if manner.manual_acks {
+        options.set_ack_mode(AckMode::Manual);
+    }
+    if let Some((topic, payload)) = &manner.will {
+        options.set_last_will(LastWill::new(topic.as_str(), *payload, QoS::AtLeastOnce, true));
+    }
+    if let Some((username, password)) = credentials(mqtt)? {
+        options.set_credentials(username, password);
+    }
+    Ok(options)
+}
+
+pub(super) async fn publish(
+    client: &AsyncClient,
+    topic: &str,
+    payload: Bytes,
+    delivery: Delivery,
+    retain: bool,
+) -> Option<Receipt> {
+    let qos = match delivery {
+        Delivery::AtMostOnce => QoS::AtMostOnce,
+        Delivery::AtLeastOnce => QoS::AtLeastOnce,
+    };
+    let sent = client.publish_tracked(topic, payload, PublishOptions::new(qos).retain(retain)).await;
+    let notice = sent.inspect_err(|error| tracing::warn!("the MQTT client is not running: {error}")).ok()?;
+    Some(Box::pin(async move { notice.wait_completion_async().await.map_err(|_| NotDelivered::Lost) }))
+}
+
+/// Drives the connection until it is closed or nobody listens any more.
+async fn poll(
+    mut events: EventLoop,
+    tell: mpsc::Sender<Happening>,
+    keep_session: bool,
+    acks: Option<AsyncClient>,
+) {
+    let mut pauses = Pauses::new();
+    loop {
+        let happening = match events.poll().await {
+            Ok(Event::Incoming(Packet::ConnAck(_))) => {
+                pauses = Pauses::new();
+                // The first connection of a process starts anew, later ones go on.
+                if keep_session && let Err(error) = events.mqtt_options.try_set_clean_session(false) {
+                    tracing::warn!("the session is not kept: {error}");
+                }
+                Happening::Connected(BrokerLimits { max_packet: None })
+            }
+            Ok(Event::Incoming(Packet::Publish(message))) => incoming(message, acks.as_ref()),
+            Ok(_) => continue,
+            Err(ConnectionError::RequestsDone) => return,
+            Err(error) => {
+                events.drain_pending_as_failed(NoticeFailureReason::SessionReset);
+                if tell.send(Happening::Lost(reason(&error))).await.is_err() {
+                    return;
+                }
+                pauses.wait().await;
+                continue;
+            }
+        };
+        if tell.send(happening).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn incoming(message: Publish, acks: Option<&AsyncClient>) -> Happening {
+    let acknowledge = acks.and_then(|client| {
+        let (ack, client) = (client.prepare_ack(&message)?, client.clone());
+        let acknowledge = move || {
+            // With the connection lost meanwhile the broker sends the message again.
+            let _ = client.try_manual_ack(ack);
+        };
+        Some(Box::new(acknowledge) as Box<dyn FnOnce() + Send>)
+    });
+    Happening::Message(Incoming {
+        topic: String::from_utf8_lossy(&message.topic).into_owned(),
+        payload: message.payload,
+        retained: message.retain,
+        acknowledge,
+    })
+}
+
+fn reason(error: &ConnectionError) -> String {
+    let refused = matches!(
+        error,
+        ConnectionError::ConnectionRefused(
+            ConnectReturnCode::BadUserNamePassword | ConnectReturnCode::NotAuthorized
+        )
+    );
+    advised(&error.to_string(), refused, matches!(error, ConnectionError::Io(_)))
+}

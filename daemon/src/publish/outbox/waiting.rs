@@ -1,0 +1,425 @@
+//! What waits in memory, and where each message stands. No disk, no network, no clock in here.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use super::message::{Class, Loss, Message};
+
+/// Place of a durable event in the order of decisions; from 1.
+pub type Ordinal = u64;
+
+/// Rows of one lane held ready to be sent: bounds memory however long the queue on the disk is.
+pub(super) const WINDOW: usize = 256;
+/// Replies and metrics held in memory.
+const PASSING: usize = 64;
+
+/// A durable event on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) message: Message,
+    /// When it was decided, on the outbox's clock.
+    pub(super) noted: Duration,
+    /// Which run of the daemon decided it; `None` is this one.
+    pub(super) earlier_run: Option<String>,
+    /// Whether it was handed to a connection before.
+    pub(super) tried: bool,
+    /// The file it stands in, by the number of files opened so far; `None` while it stands in none.
+    pub(super) stored: Option<u64>,
+}
+
+/// The durable events of one class.
+#[derive(Debug, Default)]
+pub(super) struct Lane {
+    /// Not on the disk yet.
+    pub(super) fresh: BTreeMap<Ordinal, Entry>,
+    /// On the disk, to be sent next.
+    pub(super) ready: BTreeMap<Ordinal, Entry>,
+    /// Being written at this moment.
+    pub(super) writing: u64,
+    /// Sent and not acknowledged, and whether it stands on the disk.
+    pub(super) flying: BTreeMap<Ordinal, bool>,
+    /// Acknowledged, their rows not deleted yet.
+    pub(super) settled: BTreeSet<Ordinal>,
+    /// Every row up to here was taken into `ready`.
+    pub(super) loaded: Ordinal,
+    /// Highest ordinal on the disk.
+    pub(super) stored: Ordinal,
+    /// Rows on the disk.
+    pub(super) rows: u64,
+}
+
+impl Lane {
+    pub(super) fn waiting(&self) -> u64 {
+        let flying = self.flying.values().filter(|&&stored| stored).count();
+        let gone = (flying + self.settled.len()) as u64;
+        self.rows.saturating_sub(gone) + self.writing + self.fresh.len() as u64
+    }
+
+    /// Forgets what was read from the disk, so that it is read again.
+    pub(super) fn rewind(&mut self) {
+        self.ready.retain(|_, entry| entry.stored.is_none());
+        self.loaded = 0;
+    }
+}
+
+/// The latest of a topic the broker keeps.
+#[derive(Debug)]
+struct Kept {
+    message: Message,
+    noted: Duration,
+    version: u64,
+    due: bool,
+}
+
+/// Where a message that is being sent came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// A durable event.
+    Event(Class, Ordinal),
+    /// The version of a topic the broker keeps.
+    Kept(String, u64),
+    /// A reply or metrics.
+    Passing,
+}
+
+/// What became of messages since the daemon started.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) acknowledged: u64,
+    pub(super) replayed: u64,
+    pub(super) dropped: BTreeMap<Class, BTreeMap<Loss, u64>>,
+}
+
+/// Everything the outbox holds in memory.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) alerts: Lane,
+    pub(super) detections: Lane,
+    kept: BTreeMap<String, Kept>,
+    versions: u64,
+    kept_flying: usize,
+    passing: VecDeque<Message>,
+    passing_flying: usize,
+    next: Ordinal,
+    pub(super) counts: Counts,
+    pub(super) seen: Vec<(String, i64)>,
+    pub(super) facts: Vec<(&'static str, String)>,
+    /// The disk takes nothing at present.
+    pub(super) disk_fails: bool,
+    /// Nor does it give what it has.
+    pub(super) disk_unreadable: bool,
+    pub(super) closing: bool,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self {
+            alerts: Lane::default(),
+            detections: Lane::default(),
+            kept: BTreeMap::new(),
+            versions: 0,
+            kept_flying: 0,
+            passing: VecDeque::new(),
+            passing_flying: 0,
+            next: 1,
+            counts: Counts::default(),
+            seen: Vec::new(),
+            facts: Vec::new(),
+            disk_fails: false,
+            disk_unreadable: false,
+            closing: false,
+        }
+    }
+}
+
+/// What may be sent at present.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// Events may go from memory while the disk takes nothing.
+    pub(super) undurable: bool,
+    /// Detections and metrics may go, not only what cannot wait for the next batch.
+    pub(super) all: bool,
+}
+
+impl Waiting {
+    pub(super) fn lane(&mut self, class: Class) -> &mut Lane {
+        if class == Class::Alert { &mut self.alerts } else { &mut self.detections }
+    }
+
+    pub(super) fn lanes(&self) -> [&Lane; 2] {
+        [&self.alerts, &self.detections]
+    }
+
+    /// Numbers events after the ones that stand on the disk.
+    pub(super) fn continue_after(&mut self, ordinal: Ordinal) {
+        self.next = self.next.max(ordinal + 1);
+    }
+
+    /// Takes a message in. Durable events beyond `memory` of them push the least important out.
+    pub(super) fn put(&mut self, message: Message, noted: Duration, memory: usize) {
+        match message.class {
+            Class::Alert | Class::Detection => {
+                let (ordinal, class) = (self.next, message.class);
+                self.next += 1;
+                let entry = Entry { message, noted, earlier_run: None, tried: false, stored: None };
+                self.lane(class).fresh.insert(ordinal, entry);
+                self.shrink(memory);
+            }
+            Class::State => self.keep(message, noted),
+            Class::Reply | Class::Metrics => {
+                self.passing.push_back(message);
+                if self.passing.len() > PASSING {
+                    self.push_out_passing();
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, message: Message, noted: Duration) {
+        self.versions += 1;
+        let version = self.versions;
+        self.kept.insert(message.topic.clone(), Kept { message, noted, version, due: true });
+    }
+
+    fn push_out_passing(&mut self) {
+        let metrics = self.passing.iter().position(|message| message.class == Class::Metrics);
+        if let Some(message) = self.passing.remove(metrics.unwrap_or(0)) {
+            self.lose(message.class, Loss::Offline);
+        }
+    }
+
+    /// Keeps at most `memory` events that are not on the disk.
+    pub(super) fn shrink(&mut self, memory: usize) {
+        while self.alerts.fresh.len() + self.detections.fresh.len() > memory {
+            let class = if self.detections.fresh.is_empty() { Class::Alert } else { Class::Detection };
+            self.lane(class).fresh.pop_first();
+            self.lose(class, Loss::Memory);
+        }
+    }
+
+    pub(super) fn lose(&mut self, class: Class, loss: Loss) {
+        *self.counts.dropped.entry(class).or_default().entry(loss).or_default() += 1;
+    }
+
+    /// The next message to send, which is then in flight: alerts, replies, what the broker keeps, detections,
+    /// metrics.
+    pub(super) fn take(&mut self, rules: Rules) -> Option<(Place, Message, Sent)> {
+        self.take_event(Class::Alert, rules)
+            .or_else(|| self.take_passing(Class::Reply))
+            .or_else(|| self.take_kept())
+            .or_else(|| self.take_event(Class::Detection, rules))
+            .or_else(|| if rules.all { self.take_passing(Class::Metrics) } else { None })
+    }
+
+    fn take_event(&mut self, class: Class, rules: Rules) -> Option<(Place, Message, Sent)> {
+        if class == Class::Detection && !rules.all {
+            return None;
+        }
+        let (from_memory, unreadable) = (rules.undurable && self.disk_fails, self.disk_unreadable);
+        let lane = self.lane(class);
+        let (ordinal, entry) = match lane.ready.pop_first() {
+            Some(first) => first,
+            None if from_memory && (unreadable || lane.loaded >= lane.stored) => lane.fresh.pop_first()?,
+            None => return None,
+        };
+        lane.flying.insert(ordinal, entry.stored.is_some());
+        let message = entry.message.clone();
+        Some((Place::Event(class, ordinal), message, Sent { entry: Some(entry), noted: None }))
+    }
+
+    fn take_kept(&mut self) -> Option<(Place, Message, Sent)> {
+        let kept = self.kept.values_mut().find(|kept| kept.due)?;
+        kept.due = false;
+        self.kept_flying += 1;
+        let place = Place::Kept(kept.message.topic.clone(), kept.version);
+        Some((place, kept.message.clone(), Sent { entry: None, noted: Some(kept.noted) }))
+    }
+
+    fn take_passing(&mut self, class: Class) -> Option<(Place, Message, Sent)> {
+        let at = self.passing.iter().position(|message| message.class == class)?;
+        let message = self.passing.remove(at)?;
+        self.passing_flying += 1;
+        Some((Place::Passing, message, Sent { entry: None, noted: None }))
+    }
+
+    /// Whether there is anything to take, whatever the rules.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes().iter().all(|lane| lane.waiting() == 0 && lane.flying.is_empty())
+            && self.passing.is_empty()
+            && self.in_flight() == 0
+            && !self.kept.values().any(|kept| kept.due)
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        let events: usize = self.lanes().iter().map(|lane| lane.flying.len()).sum();
+        events + self.kept_flying + self.passing_flying
+    }
+
+    /// A message that was taken arrived.
+    pub(super) fn settle(&mut self, place: &Place, sent: &Sent) {
+        self.land(place);
+        self.counts.acknowledged += 1;
+        if let (Place::Event(class, ordinal), Some(entry)) = (place, &sent.entry)
+            && entry.stored.is_some()
+        {
+            self.lane(*class).settled.insert(*ordinal);
+        }
+    }
+
+    /// A message that was taken did not arrive, or nobody knows: it takes its old place. `file` is the number of
+    /// the present file.
+    pub(super) fn put_back(&mut self, place: &Place, sent: Sent, message: Message, file: u64) {
+        self.land(place);
+        match (place, sent.entry) {
+            (Place::Event(class, ordinal), Some(mut entry)) => {
+                entry.tried = true;
+                let lane = self.lane(*class);
+                // A row that stood in a file which is no longer there has to be written again.
+                let shelf = match entry.stored {
+                    Some(number) if number == file => &mut lane.ready,
+                    _ => {
+                        entry.stored = None;
+                        &mut lane.fresh
+                    }
+                };
+                shelf.insert(*ordinal, entry);
+            }
+            (Place::Kept(topic, version), _) => {
+                if let Some(kept) = self.kept.get_mut(topic).filter(|kept| kept.version == *version) {
+                    kept.due = true;
+                }
+            }
+            _ if message.class == Class::Metrics => self.lose(Class::Metrics, Loss::Offline),
+            _ => self.passing.push_front(message),
+        }
+    }
+
+    /// A message that was taken will never arrive.
+    pub(super) fn give_up(&mut self, place: &Place, sent: &Sent, class: Class, loss: Loss) {
+        self.land(place);
+        self.lose(class, loss);
+        if let (Place::Event(class, ordinal), Some(entry)) = (place, &sent.entry)
+            && entry.stored.is_some()
+        {
+            self.lane(*class).settled.insert(*ordinal);
+        }
+    }
+
+    fn land(&mut self, place: &Place) {
+        match place {
+            Place::Event(class, ordinal) => {
+                self.lane(*class).flying.remove(ordinal);
+            }
+            Place::Kept(..) => self.kept_flying = self.kept_flying.saturating_sub(1),
+            Place::Passing => self.passing_flying = self.passing_flying.saturating_sub(1),
+        }
+    }
+
+    /// What the broker keeps is to be sent again: it may be another broker, or one that forgot.
+    pub(super) fn tell_again(&mut self) {
+        self.kept.values_mut().for_each(|kept| kept.due = true);
+    }
+
+    /// Nothing more is to be kept on `topic`.
+    pub(super) fn forget(&mut self, topic: &str) {
+        self.kept.remove(topic);
+    }
+}
+
+/// What the outbox remembers of a message while it is in flight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub(super) entry: Option<Entry>,
+    pub(super) noted: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ALL: Rules = Rules { undurable: true, all: true };
+
+    fn message(class: Class, topic: &str) -> Message {
+        Message { topic: topic.into(), payload: Bytes::new(), class }
+    }
+
+    fn filled(messages: &[(Class, &str)], memory: usize) -> Waiting {
+        let mut waiting = Waiting { disk_fails: true, ..Waiting::default() };
+        for (class, topic) in messages {
+            waiting.put(message(*class, topic), Duration::ZERO, memory);
+        }
+        waiting
+    }
+
+    fn topics(waiting: &mut Waiting) -> Vec<String> {
+        std::iter::from_fn(|| waiting.take(ALL).map(|(_, message, _)| message.topic)).collect()
+    }
+
+    #[test]
+    fn detections_go_before_alerts_when_memory_is_full() {
+        use Class::{Alert, Detection};
+        let events = [(Alert, "a"), (Detection, "d1"), (Detection, "d2"), (Alert, "b"), (Alert, "c")];
+        let mut waiting = filled(&events, 2);
+        assert_eq!(topics(&mut waiting), ["b", "c"]);
+        assert_eq!(waiting.counts.dropped[&Detection][&Loss::Memory], 2);
+        assert_eq!(waiting.counts.dropped[&Alert][&Loss::Memory], 1);
+    }
+
+    #[test]
+    fn what_cannot_wait_is_sent_first() {
+        use Class::{Alert, Detection, Metrics, Reply, State};
+        let mut waiting =
+            filled(&[(Metrics, "m"), (Detection, "d"), (State, "s"), (Reply, "r"), (Alert, "a")], 9);
+        assert_eq!(topics(&mut waiting), ["a", "r", "s", "d", "m"]);
+    }
+
+    #[test]
+    fn only_the_latest_of_a_kept_topic_is_sent_and_again_when_asked() {
+        let mut waiting = filled(&[(Class::State, "s")], 9);
+        let (place, _, sent) = waiting.take(ALL).expect("a message");
+        waiting.put(message(Class::State, "s"), Duration::ZERO, 9);
+        waiting.put_back(&place, sent, message(Class::State, "s"), 0);
+        assert_eq!(topics(&mut waiting), ["s"]);
+        waiting.tell_again();
+        assert_eq!(topics(&mut waiting), ["s"]);
+    }
+
+    proptest! {
+        /// Whatever comes back, events of a class leave in the order in which they were decided.
+        #[test]
+        fn events_leave_in_order_and_none_is_lost(steps in proptest::collection::vec((0..4u8, any::<prop::sample::Index>()), 1..200)) {
+            let mut waiting = filled(&[], 10_000);
+            let (mut put, mut arrived, mut flying) = (0u64, Vec::new(), Vec::new());
+            for (step, which) in steps {
+                match step {
+                    0 => {
+                        waiting.put(message(Class::Detection, "d"), Duration::ZERO, 10_000);
+                        put += 1;
+                    }
+                    1 => flying.extend(waiting.take(ALL)),
+                    2 if !flying.is_empty() => {
+                        let (place, _, sent) = flying.remove(which.index(flying.len()));
+                        waiting.settle(&place, &sent);
+                        arrived.push(place);
+                    }
+                    _ => for (place, message, sent) in flying.drain(..) {
+                        waiting.put_back(&place, sent, message, 0);
+                    },
+                }
+                let held = waiting.detections.waiting() + waiting.detections.flying.len() as u64;
+                prop_assert_eq!(put, held + arrived.len() as u64);
+            }
+            for (place, message, sent) in flying.drain(..) {
+                waiting.put_back(&place, sent, message, 0);
+            }
+            let rest: Vec<_> = std::iter::from_fn(|| waiting.take(ALL).map(|(place, ..)| place)).collect();
+            let ordinal = |place: &Place| if let Place::Event(_, ordinal) = place { *ordinal } else { 0 };
+            let ordered = rest.is_sorted_by_key(ordinal);
+            prop_assert!(ordered);
+            prop_assert_eq!((rest.len() + arrived.len()) as u64, put);
+        }
+    }
+}

@@ -1,0 +1,414 @@
+//! The thread that has the file: writes what was decided, deletes what was acknowledged, reads what is to be sent
+//! next. Everything that waits at one moment goes in one commit, so a slow disk makes commits larger, not queues
+//! longer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::message::{Class, Loss, Message};
+use super::store::{Batch, Row, Store, StoreError, set_aside};
+use super::waiting::{Entry, Ordinal, WINDOW, Waiting};
+use super::{Clock, Limits, Shared};
+
+/// Events in one commit.
+const BATCH: usize = 512;
+/// Deleted in one commit.
+const DELETIONS: usize = 4096;
+/// Acknowledged rows are deleted together: waiting this long for more spares the disk, and costs duplicates only
+/// if the process dies meanwhile.
+const LINGER: Duration = Duration::from_millis(200);
+/// A disk that takes nothing is tried again after this time.
+const RETRY: Duration = Duration::from_secs(1);
+/// Failures in a row after which the file is opened anew: the disk may have been mounted again.
+const REOPEN: u32 = 10;
+/// Between two looks for rows that are too old.
+const HOUSEKEEPING: Duration = Duration::from_secs(10);
+
+pub(super) struct Writer {
+    shared: Arc<Shared>,
+    clock: Clock,
+    limits: Limits,
+    run: String,
+    path: std::path::PathBuf,
+    store: Option<Store>,
+    /// Identity of the file, and its number among the files of this run.
+    file: (String, u64),
+    failures: u32,
+    retry_at: Instant,
+    deletions_since: Option<Instant>,
+    kept_house: Option<Instant>,
+}
+
+/// What is written, until the disk has it.
+type Writing = Vec<(Class, Ordinal, Entry)>;
+
+impl Writer {
+    /// Opens the file. One that the disk does not let be opened is tried again later; until then the outbox is in
+    /// memory.
+    ///
+    /// # Errors
+    /// If another process has it.
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        clock: Clock,
+        limits: Limits,
+        run: String,
+        path: std::path::PathBuf,
+    ) -> Result<Self, StoreError> {
+        let now = Instant::now();
+        let mut writer = Self {
+            shared,
+            clock,
+            limits,
+            run,
+            path,
+            store: None,
+            file: (String::new(), 0),
+            failures: 0,
+            retry_at: now,
+            deletions_since: None,
+            kept_house: None,
+        };
+        match writer.try_open() {
+            Err(error @ StoreError::InUse { .. }) => Err(error),
+            Err(error) => {
+                writer.fail(&error);
+                Ok(writer)
+            }
+            Ok(()) => Ok(writer),
+        }
+    }
+
+    fn try_open(&mut self) -> Result<(), StoreError> {
+        self.store = None;
+        let store = Store::open(&self.path)?;
+        let extents = [Class::Alert, Class::Detection].map(|class| store.extent(class).map(|e| (class, e)));
+        let identity = store.fact("file")?.unwrap_or_default();
+        let seen = store.seen()?;
+        let announced = store.fact(super::ANNOUNCED)?;
+        let number = if self.file.0 == identity { self.file.1 } else { self.file.1 + 1 };
+        self.file = (identity, number);
+        let mut waiting = self.shared.lock();
+        for extent in extents {
+            let (class, extent) = extent?;
+            // Ages go on where the last run left them, whatever the system's clock says.
+            self.shared.advance_clock(extent.noted);
+            waiting.continue_after(extent.last);
+            let lane = waiting.lane(class);
+            lane.rewind();
+            (lane.rows, lane.stored) = (extent.rows, extent.last);
+        }
+        if self.shared.set_file(number) {
+            lose_file(&mut waiting);
+        }
+        drop(waiting);
+        self.shared.recall(seen, announced);
+        self.store = Some(store);
+        Ok(())
+    }
+
+    /// Until the outbox is closed.
+    pub(super) fn run(mut self) {
+        loop {
+            let closing = self.wait();
+            let outcome = self.step();
+            if let Err(error) = outcome {
+                self.fail(&error);
+            } else if self.failures > 0 && self.store.is_some() {
+                self.recover();
+            }
+            self.shared.filled.notify_one();
+            if closing && (self.failures > 0 || self.shared.lock().nothing_to_write()) {
+                break;
+            }
+        }
+        if let Some(store) = self.store.take() {
+            store.close();
+        }
+    }
+
+    /// Waits for something to do; whether the outbox is being closed.
+    fn wait(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let mut waiting = shared.lock();
+        loop {
+            let now = Instant::now();
+            if waiting.closing {
+                return true;
+            }
+            let due = self.due(&waiting, now);
+            if due <= now {
+                return false;
+            }
+            waiting = shared.wait_for_work(waiting, due - now);
+        }
+    }
+
+    fn due(&mut self, waiting: &Waiting, now: Instant) -> Instant {
+        if self.failures > 0 {
+            return self.retry_at;
+        }
+        let refill =
+            waiting.lanes().iter().any(|lane| lane.ready.len() < WINDOW / 2 && lane.loaded < lane.stored);
+        let fresh = waiting.lanes().iter().any(|lane| !lane.fresh.is_empty());
+        if refill || fresh || !waiting.seen.is_empty() || !waiting.facts.is_empty() {
+            return now;
+        }
+        let settled: usize = waiting.lanes().iter().map(|lane| lane.settled.len()).sum();
+        let housekeeping = self.kept_house.map_or(now, |kept| kept + HOUSEKEEPING);
+        match settled {
+            0 => {
+                self.deletions_since = None;
+                housekeeping
+            }
+            1..DELETIONS => (*self.deletions_since.get_or_insert(now) + LINGER).min(housekeeping),
+            _ => now,
+        }
+    }
+
+    fn step(&mut self) -> Result<(), StoreError> {
+        if self.store.is_none() || self.failures >= REOPEN {
+            self.failures = self.failures.min(1);
+            self.try_open().inspect_err(|_| self.shared.lock().disk_unreadable = true)?;
+        }
+        // What is there can be sent even when nothing more can be written.
+        let readable = self.refill();
+        self.shared.lock().disk_unreadable = readable.is_err();
+        readable?;
+        self.write()?;
+        self.make_room()?;
+        if self.kept_house.is_none_or(|kept| kept.elapsed() >= HOUSEKEEPING) {
+            self.kept_house = Some(Instant::now());
+            self.expire()?;
+        }
+        self.refill()
+    }
+
+    fn store(&mut self) -> Result<&mut Store, StoreError> {
+        let closed =
+            || StoreError::Disk { path: self.path.clone(), attempt: "use", reason: "it is not open".into() };
+        self.store.as_mut().ok_or_else(closed)
+    }
+
+    fn write(&mut self) -> Result<(), StoreError> {
+        let (writing, batch) = self.gather();
+        if batch.rows.is_empty() && batch.gone.is_empty() && batch.seen.is_empty() && batch.facts.is_empty() {
+            return Ok(());
+        }
+        let outcome = self.store().and_then(|store| store.commit(&batch));
+        self.deletions_since = None;
+        let mut waiting = self.shared.lock();
+        for class in [Class::Alert, Class::Detection] {
+            waiting.lane(class).writing = 0;
+        }
+        match outcome {
+            Ok(()) => {
+                waiting.written(writing, &batch.gone, self.file.1);
+                Ok(())
+            }
+            Err(error) => {
+                for (class, ordinal, entry) in writing {
+                    waiting.lane(class).fresh.insert(ordinal, entry);
+                }
+                waiting.seen.extend(batch.seen);
+                waiting.facts.extend(batch.facts);
+                waiting.shrink(self.limits.memory);
+                Err(error)
+            }
+        }
+    }
+
+    fn gather(&self) -> (Writing, Batch) {
+        let mut waiting = self.shared.lock();
+        let mut writing = Writing::new();
+        let mut batch = Batch::default();
+        for class in [Class::Alert, Class::Detection] {
+            let lane = waiting.lane(class);
+            while writing.len() < BATCH
+                && let Some((ordinal, entry)) = lane.fresh.pop_first()
+            {
+                lane.writing += 1;
+                writing.push((class, ordinal, entry));
+            }
+            batch.gone.extend(lane.settled.iter().take(DELETIONS));
+        }
+        batch.seen = std::mem::take(&mut waiting.seen);
+        batch.facts = std::mem::take(&mut waiting.facts);
+        drop(waiting);
+        batch.rows.extend(writing.iter().map(|(class, ordinal, entry)| Row {
+            ordinal: *ordinal,
+            class: *class,
+            noted: entry.noted,
+            run: entry.earlier_run.clone().unwrap_or_else(|| self.run.clone()),
+            topic: entry.message.topic.clone(),
+            payload: entry.message.payload.to_vec(),
+        }));
+        (writing, batch)
+    }
+
+    /// Reads the rows that are to be sent next into memory.
+    fn refill(&mut self) -> Result<(), StoreError> {
+        for class in [Class::Alert, Class::Detection] {
+            loop {
+                let (after, room) = {
+                    let mut waiting = self.shared.lock();
+                    let lane = waiting.lane(class);
+                    if lane.ready.len() >= WINDOW / 2 || lane.loaded >= lane.stored {
+                        break;
+                    }
+                    (lane.loaded, WINDOW - lane.ready.len())
+                };
+                let rows = self.store()?.rows(class, after, room)?;
+                let (run, file) = (self.run.clone(), self.file.1);
+                let mut waiting = self.shared.lock();
+                let lane = waiting.lane(class);
+                lane.loaded =
+                    if rows.len() < room { lane.stored } else { rows.last().map_or(0, |row| row.ordinal) };
+                for row in rows {
+                    if !lane.flying.contains_key(&row.ordinal) && !lane.settled.contains(&row.ordinal) {
+                        lane.ready.insert(row.ordinal, entry(row, &run, file));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the oldest of the least important class until the file is small enough.
+    fn make_room(&mut self) -> Result<(), StoreError> {
+        while self.store()?.bytes()? > self.limits.max_bytes {
+            let (class, rows) = {
+                let mut waiting = self.shared.lock();
+                let class = if waiting.detections.rows > 0 { Class::Detection } else { Class::Alert };
+                (class, waiting.lane(class).rows)
+            };
+            let share = usize::try_from(rows / 20).unwrap_or(usize::MAX).clamp(16, DELETIONS);
+            if self.drop_oldest(class, Duration::MAX, share, Loss::Size)? == 0 {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn expire(&mut self) -> Result<(), StoreError> {
+        let Some(before) = (self.clock)().checked_sub(self.limits.max_age) else { return Ok(()) };
+        for class in [Class::Alert, Class::Detection] {
+            while self.drop_oldest(class, before, DELETIONS, Loss::Age)? >= DELETIONS {}
+        }
+        Ok(())
+    }
+
+    /// Deletes up to `share` rows of `class` noted before `before`, those in flight excepted; how many.
+    fn drop_oldest(
+        &mut self,
+        class: Class,
+        before: Duration,
+        share: usize,
+        loss: Loss,
+    ) -> Result<usize, StoreError> {
+        let flying = self.shared.lock().lane(class).flying.len();
+        let mut oldest = self.store()?.oldest(class, before, share + flying)?;
+        {
+            let mut waiting = self.shared.lock();
+            let lane = waiting.lane(class);
+            oldest.retain(|ordinal| !lane.flying.contains_key(ordinal) && !lane.settled.contains(ordinal));
+            oldest.truncate(share);
+            for ordinal in &oldest {
+                lane.ready.remove(ordinal);
+            }
+        }
+        if oldest.is_empty() {
+            return Ok(0);
+        }
+        let batch = Batch { gone: oldest, ..Batch::default() };
+        let outcome = self.store()?.commit(&batch);
+        let mut waiting = self.shared.lock();
+        let lane = waiting.lane(class);
+        if let Err(error) = outcome {
+            lane.rewind();
+            return Err(error);
+        }
+        let dropped = batch.gone.len();
+        lane.rows = lane.rows.saturating_sub(dropped as u64);
+        for _ in 0..dropped {
+            waiting.lose(class, loss);
+        }
+        Ok(dropped)
+    }
+
+    fn fail(&mut self, error: &StoreError) {
+        self.failures += 1;
+        self.retry_at = Instant::now() + RETRY;
+        if let StoreError::Damaged { reason, .. } = error {
+            self.store = None;
+            if let Err(error) = set_aside(&self.path, reason) {
+                tracing::error!("{error}");
+            }
+        }
+        let mut waiting = self.shared.lock();
+        let first = !waiting.disk_fails;
+        waiting.disk_fails = true;
+        drop(waiting);
+        if first {
+            tracing::error!("{error}; events wait in memory, the disk is tried again every {RETRY:?}");
+        }
+    }
+
+    fn recover(&mut self) {
+        self.failures = 0;
+        self.shared.lock().disk_fails = false;
+        tracing::info!(path = %self.path.display(), "the outbox is on the disk again");
+    }
+}
+
+/// The file the rows stood in is gone: what memory still holds of them is written to the new one.
+fn lose_file(waiting: &mut Waiting) {
+    for class in [Class::Alert, Class::Detection] {
+        let lane = waiting.lane(class);
+        lane.settled.clear();
+        for stored in lane.flying.values_mut() {
+            *stored = false;
+        }
+        for (ordinal, mut entry) in std::mem::take(&mut lane.ready) {
+            entry.stored = None;
+            lane.fresh.insert(ordinal, entry);
+        }
+    }
+}
+
+fn entry(row: Row, run: &str, file: u64) -> Entry {
+    let message = Message { topic: row.topic, payload: row.payload.into(), class: row.class };
+    let earlier_run = (row.run != run).then_some(row.run);
+    Entry { message, noted: row.noted, earlier_run, tried: false, stored: Some(file) }
+}
+
+impl Waiting {
+    /// `writing` stands on the disk, `gone` does not any more.
+    fn written(&mut self, writing: Writing, gone: &[Ordinal], file: u64) {
+        for class in [Class::Alert, Class::Detection] {
+            let lane = self.lane(class);
+            for ordinal in gone {
+                lane.rows -= u64::from(lane.settled.remove(ordinal));
+            }
+        }
+        for (class, ordinal, mut entry) in writing {
+            let lane = self.lane(class);
+            lane.rows += 1;
+            entry.stored = Some(file);
+            // A lane with nothing left on the disk only passes straight on; otherwise the row waits its turn there.
+            // One that came back from an older file has its own, lower, ordinal and goes first.
+            let next = lane.loaded >= lane.stored && lane.ready.len() < WINDOW;
+            if next || ordinal < lane.loaded {
+                lane.ready.insert(ordinal, entry);
+                lane.loaded = lane.loaded.max(ordinal);
+            }
+            lane.stored = lane.stored.max(ordinal);
+        }
+    }
+
+    fn nothing_to_write(&self) -> bool {
+        self.lanes().iter().all(|lane| lane.fresh.is_empty() && lane.settled.is_empty())
+            && self.seen.is_empty()
+            && self.facts.is_empty()
+    }
+}

@@ -1,0 +1,314 @@
+//! Promises about the way to a broker: protocol versions, transports, credentials, access rules, bridges, recorders;
+//! kept against real mosquittos.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+
+mod field;
+
+use std::path::Path;
+use std::process::Command;
+
+use field::{Broker, Field, Listener, fieldmark, free_port, wait_for_port};
+
+const DETECTION: &str = "fieldmark/n1/pond/detection";
+
+fn run(program: &str, arguments: &[&str]) {
+    let output =
+        Command::new(program).args(arguments).output().unwrap_or_else(|_| panic!("{program} is needed"));
+    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
+}
+
+fn shipped(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/mosquitto").join(file);
+    std::fs::read_to_string(path).expect("a shipped file")
+}
+
+/// An authority, and certificates signed by it for `names` (common name, and localhost).
+fn certificates(folder: &Path, names: &[&str]) {
+    let at = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
+    let key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+    let authority = ["-x509", "-subj", "/CN=authority", "-addext", "basicConstraints=critical,CA:TRUE"];
+    let (ca, ca_key) = (at("ca.pem"), at("ca.key"));
+    run("openssl", &[&["req"][..], &authority, &key, &["-keyout", &ca_key, "-out", &ca]].concat());
+    std::fs::write(folder.join("extensions"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").expect("write");
+    for name in names {
+        let (request, own_key, own) =
+            (at(&format!("{name}.csr")), at(&format!("{name}.key")), at(&format!("{name}.pem")));
+        let subject = format!("/CN={name}");
+        run(
+            "openssl",
+            &[&["req", "-subj", &subject][..], &key, &["-keyout", &own_key, "-out", &request]].concat(),
+        );
+        let sign =
+            ["x509", "-req", "-days", "2", "-in", &request, "-CA", &ca, "-CAkey", &ca_key, "-CAcreateserial"];
+        run("openssl", &[&sign[..], &["-extfile", &at("extensions"), "-out", &own]].concat());
+    }
+}
+
+/// The daemon publishes with these `[mqtt]` lines, the listener hears it on `port`.
+fn publishes(mqtt: &str, port: u16, arguments: &[&str]) {
+    let field = Field::new(&format!("[mqtt]\n{mqtt}\n"), 2, "rate_hz = 50.0", "");
+    let listener = Listener::with(port, "311", arguments);
+    let mut daemon = field.start();
+    listener.wait(DETECTION, |heard| heard.len() > 5);
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    listener.wait("fieldmark/n1/status", |heard| heard == ["online", "stopped"]);
+}
+
+#[test]
+fn an_older_broker_is_spoken_to_in_3_1_1() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    publishes(&format!("url = \"mqtt://127.0.0.1:{port}\"\nversion = \"3.1.1\""), port, &[]);
+    // 3.1.1 as well: the will, commands, and a restart of the broker.
+    let field = Field::new(
+        &format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nversion = \"3.1.1\"\n"),
+        2,
+        "",
+        "[commands]\nallow = [\"threshold\"]\n",
+    );
+    let daemon = field.start();
+    let listener = Listener::start(port, "5");
+    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["online".into()]));
+    let url = format!("mqtt://127.0.0.1:{port}");
+    assert_eq!(fieldmark(&["cmd", "--broker", &url, "n1", "threshold", r#"{"value":0.5}"#]).code, Some(0));
+    daemon.signal("-KILL");
+    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["offline".into()]));
+}
+
+#[test]
+fn websocket_tls_mutual_tls_and_both_together_reach_the_broker() {
+    let folder = tempfile::tempdir().expect("a folder");
+    certificates(folder.path(), &["broker", "n1"]);
+    let (plain, ws, tls, wss) = (free_port(), free_port(), free_port(), free_port());
+    let at = |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned();
+    let secure = format!(
+        "cafile {}\ncertfile {}\nkeyfile {}\nrequire_certificate true\n",
+        at("ca.pem"),
+        at("broker.pem"),
+        at("broker.key")
+    );
+    let text = format!(
+        "user root\nallow_anonymous true\nlistener {plain} 127.0.0.1\nlistener {ws} 127.0.0.1\nprotocol websockets\n\
+         listener {tls} 127.0.0.1\n{secure}listener {wss} 127.0.0.1\nprotocol websockets\n{secure}"
+    );
+    let _broker = Broker::with(plain, &text);
+    wait_for_port(wss);
+    publishes(&format!("url = \"ws://127.0.0.1:{ws}/mqtt\""), plain, &[]);
+    let own = format!(
+        "ca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}",
+        at("ca.pem"),
+        at("n1.pem"),
+        at("n1.key")
+    );
+    for version in ["5", "3.1.1"] {
+        publishes(
+            &format!("url = \"mqtts://localhost:{tls}\"\nversion = \"{version}\"\n{own}"),
+            plain,
+            &["-R"],
+        );
+    }
+    publishes(&format!("url = \"wss://localhost:{wss}/mqtt\"\n{own}"), plain, &["-R"]);
+    // Without a certificate of its own a node is not let in, and without the authority it does not go in.
+    for lines in [format!("ca_file = {:?}", at("ca.pem")), String::new()] {
+        let mqtt = format!("[mqtt]\nurl = \"mqtts://localhost:{tls}\"\nstop_timeout_s = 0.2\n{lines}\n");
+        let field = Field::new(&mqtt, 2, "", "");
+        let mut daemon = field.start();
+        field.wait_for_log("no connection to the broker");
+        daemon.signal("-TERM");
+        assert_eq!(daemon.wait(), Some(0));
+        assert!(!field.log().contains("connected to the broker"), "{}", field.log());
+    }
+}
+
+/// A broker with the shipped access rules and user names; the password is the name.
+fn ruled(port: u16) -> Broker {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("acl"), shipped("fieldmark.acl")).expect("write");
+    let passwords = folder.path().join("passwords").to_str().expect("UTF-8").to_owned();
+    std::fs::write(&passwords, "").expect("write");
+    for name in ["n1", "n2", "operator", "recorder", "homeassistant"] {
+        run("mosquitto_passwd", &["-b", &passwords, name, name]);
+    }
+    let text = format!(
+        "user root\nlistener {port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\nacl_file {}\n",
+        folder.path().join("acl").display()
+    );
+    Broker::in_folder(port, &text, folder)
+}
+
+fn as_user(name: &'static str) -> [&'static str; 4] {
+    ["-u", name, "-P", name]
+}
+
+#[test]
+fn under_the_shipped_rules_a_node_works_and_cannot_read_or_write_what_is_anothers() {
+    let port = free_port();
+    let _broker = ruled(port);
+    let mqtt = format!(
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nusername = \"n1\"\npassword_file = \"PASSWORD\"\n"
+    );
+    let rules = "[commands]\nallow = [\"snapshot\"]\n[home_assistant]\ndiscovery = true\n[watch]\ntaxa = [\"Quercus\"]\n";
+    let field = Field::new(&mqtt, 2, "rate_hz = 20.0", rules);
+    std::fs::write(field.path("password"), "n1\n").expect("write");
+    let config = std::fs::read_to_string(field.path("fieldmark.toml")).expect("a configuration");
+    std::fs::write(field.path("fieldmark.toml"), config.replace("PASSWORD", &field.text("password")))
+        .expect("write");
+    let publish = |user: &'static str, topic: &str| {
+        let to =
+            ["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "311", "-q", "1", "-t", topic, "-m", "forged"];
+        run("mosquitto_pub", &[&as_user(user)[..], &to].concat());
+    };
+    // Listeners know they are subscribed by a message of their own, on a topic the rules allow nobody: so these
+    // begin without, and are known to listen by the daemon's messages.
+    let hear = |user: &'static str| Listener::unchecked(port, &as_user(user));
+    let (operator, other, recorder) = (hear("operator"), hear("n2"), hear("recorder"));
+    let mut daemon = field.start();
+    operator.wait("fieldmark/n1/pond/alert", |heard| !heard.is_empty());
+    operator.wait(DETECTION, |heard| heard.len() > 5);
+    recorder.wait(DETECTION, |heard| heard.len() > 5);
+    let homeassistant = hear("homeassistant");
+    homeassistant.wait("homeassistant/device/n1/config", |heard| !heard.is_empty());
+    let url = format!("mqtt://127.0.0.1:{port}");
+    std::fs::write(field.path("operator"), "operator\n").expect("write");
+    let cmd = ["cmd", "--broker", &url, "--username", "operator", "--password-file", &field.text("operator")];
+    let done = fieldmark(&[&cmd[..], &["n1", "snapshot", r#"{"camera":"pond"}"#]].concat());
+    assert_eq!(done.code, Some(0), "{done:?}");
+    // What others may not say never arrives; what follows on an allowed topic shows that it was not just late.
+    for (user, topic) in [
+        ("n2", "fieldmark/n1/status"),
+        ("n2", "fieldmark/n1/pond/detection"),
+        ("n2", "fieldmark/n1/cmd/snapshot/x"),
+        ("n1", "fieldmark/n2/pond/detection"),
+        ("recorder", "fieldmark/n1/cmd/snapshot/y"),
+        ("operator", "fieldmark/n1/pond/detection"),
+    ] {
+        publish(user, topic);
+    }
+    publish("n2", "fieldmark/n2/info");
+    operator.wait("fieldmark/n2/info", |heard| heard == ["forged"]);
+    let forged: Vec<_> = operator.all().into_iter().filter(|(_, payload)| payload == "forged").collect();
+    assert_eq!(forged.len(), 1, "{forged:?}");
+    assert!(recorder.all().iter().all(|(topic, _)| topic == DETECTION));
+    assert!(other.all().is_empty(), "{:?}", other.all());
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    assert!(!field.log().contains("refused"), "{}", field.log());
+}
+
+#[test]
+fn nodes_and_recorders_work_unchanged_over_a_bridged_pair_of_brokers() {
+    let (edge, fleet) = (free_port(), free_port());
+    let _fleet = Broker::persistent(fleet);
+    let bridge =
+        shipped("bridge.conf").replace("fleet-broker.example.org:1883", &format!("127.0.0.1:{fleet}"));
+    let plain = format!("listener {edge} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+    let _edge = Broker::with(edge, &format!("{plain}{bridge}"));
+    let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{edge}\"\n");
+    let field =
+        Field::new(&mqtt, 200, "rate_hz = 100.0\nloop = false", "[commands]\nallow = [\"snapshot\"]\n");
+    let url = format!("mqtt://127.0.0.1:{fleet}");
+    // The bridge is there when a retained message of the edge has crossed it.
+    let listener = Listener::start(fleet, "5");
+    run(
+        "mosquitto_pub",
+        &["-h", "127.0.0.1", "-p", &edge.to_string(), "-r", "-t", "fieldmark/x/info", "-m", "crossed"],
+    );
+    listener.wait("fieldmark/x/info", |heard| !heard.is_empty());
+    let recorder = recorder(&url, &field.text("events.sqlite"), "one", None, None);
+    wait_for_session(fleet, "fieldmark-record-one");
+    let mut daemon = field.start();
+    listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    let sent = listener.on(DETECTION).len() as u64;
+    assert!(sent > 20, "{sent}");
+    wait_for_rows(&field.text("events.sqlite"), sent);
+    drop(recorder);
+    assert_exact(&field.text("events.sqlite"), sent);
+}
+
+/// A recorder in a process of its own, killed when dropped.
+struct Recorder(std::process::Child);
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn recorder(url: &str, out: &str, name: &str, group: Option<&str>, count: Option<u64>) -> Recorder {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fieldmark"));
+    command.args(["record", "--broker", url, "--out", out, "--name", name]);
+    if let Some(group) = group {
+        command.args(["--group", group]);
+    }
+    if let Some(count) = count {
+        command.args(["--count", &count.to_string()]);
+    }
+    Recorder(command.spawn().expect("a recorder"))
+}
+
+/// The recorder's subscription is in force when the broker keeps a message for it.
+fn wait_for_session(port: u16, _client: &str) {
+    // A recorder connects and subscribes within one exchange; its log line is the broker's own port.
+    wait_for_port(port);
+    std::thread::sleep(std::time::Duration::from_secs(1));
+}
+
+fn rows(out: &str) -> u64 {
+    let Ok(connection) = rusqlite::Connection::open(out) else { return 0 };
+    connection
+        .query_row("SELECT COUNT(*) FROM event", [], |row| row.get::<_, i64>(0))
+        .map_or(0, i64::unsigned_abs)
+}
+
+fn wait_for_rows(out: &str, count: u64) {
+    let begun = std::time::Instant::now();
+    while rows(out) < count {
+        assert!(begun.elapsed().as_secs() < 60, "{} of {count} rows", rows(out));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// Every sequence number from 0 once.
+fn assert_exact(out: &str, count: u64) {
+    let connection = rusqlite::Connection::open(out).expect("a table");
+    let query = "SELECT COUNT(*), COUNT(DISTINCT seq), MIN(seq), MAX(seq) FROM event";
+    let found: [i64; 4] = connection
+        .query_row(query, [], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?]))
+        .expect("counts");
+    let count = i64::try_from(count).expect("a number");
+    assert_eq!(found, [count, count, 0, count - 1]);
+}
+
+#[test]
+fn recorders_that_share_and_die_write_every_event_once() {
+    let port = free_port();
+    let _broker = Broker::persistent(port);
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let mqtt = format!("[mqtt]\nurl = \"{url}\"\n");
+    let field = Field::new(&mqtt, 400, "rate_hz = 200.0\nloop = false", "");
+    let out = field.text("events.sqlite");
+    let listener = Listener::start(port, "5");
+    // Two share the events; both write into the same table, as two processes of one archive.
+    let first = recorder(&url, &out, "one", Some("archive"), None);
+    wait_for_session(port, "one");
+    let second = recorder(&url, &out, "two", Some("archive"), None);
+    wait_for_session(port, "two");
+    let mut daemon = field.start();
+    // One dies on the way; the broker keeps its share until it is back.
+    listener.wait(DETECTION, |heard| heard.len() > 30);
+    drop(first);
+    listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    let sent = listener.on(DETECTION).len() as u64;
+    let first = recorder(&url, &out, "one", Some("archive"), None);
+    wait_for_rows(&out, sent);
+    drop((first, second));
+    assert_exact(&out, sent);
+}

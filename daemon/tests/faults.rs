@@ -132,9 +132,9 @@ fn a_detection_survives_kill_nine() {
     for kill in 0..kills {
         // Every other life is spent without a broker.
         if kill % 2 == 0 {
-            gate.close()
+            gate.close();
         } else {
-            gate.open()
+            gate.open();
         }
         let daemon = field.start();
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

@@ -7,7 +7,7 @@ mod field;
 use std::path::Path;
 use std::process::Command;
 
-use field::{Broker, Field, Listener, fieldmark, free_port, wait_for_port};
+use field::{Broker, Field, Gate, Listener, fieldmark, free_port, wait_for_port};
 
 const DETECTION: &str = "fieldmark/n1/pond/detection";
 
@@ -216,7 +216,7 @@ fn nodes_and_recorders_work_unchanged_over_a_bridged_pair_of_brokers() {
     );
     listener.wait("fieldmark/x/info", |heard| !heard.is_empty());
     let recorder = recorder(&url, &field.text("events.sqlite"), "one", None, None);
-    wait_for_session(fleet, "fieldmark-record-one");
+    wait_until_recording(fleet, &field.text("events.sqlite"));
     let mut daemon = field.start();
     listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
     daemon.signal("-TERM");
@@ -251,11 +251,20 @@ fn recorder(url: &str, out: &str, name: &str, group: Option<&str>, count: Option
     Recorder(command.spawn().expect("a recorder"))
 }
 
-/// The recorder's subscription is in force when the broker keeps a message for it.
-fn wait_for_session(port: u16, _client: &str) {
-    // A recorder connects and subscribes within one exchange; its log line is the broker's own port.
-    wait_for_port(port);
-    std::thread::sleep(std::time::Duration::from_secs(1));
+/// The recorder listens when a message that is no event has come into its table.
+fn wait_until_recording(port: u16, out: &str) {
+    let unreadable = || {
+        let Ok(connection) = rusqlite::Connection::open(out) else { return 0 };
+        connection.query_row("SELECT COUNT(*) FROM unreadable", [], |row| row.get::<_, i64>(0)).unwrap_or(0)
+    };
+    let begun = std::time::Instant::now();
+    while unreadable() == 0 {
+        assert!(begun.elapsed().as_secs() < 30, "the recorder does not listen");
+        let to =
+            ["-h", "127.0.0.1", "-p", &port.to_string(), "-t", "fieldmark/x/y/detection", "-m", "no event"];
+        run("mosquitto_pub", &to);
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 fn rows(out: &str) -> u64 {
@@ -295,9 +304,8 @@ fn recorders_that_share_and_die_write_every_event_once() {
     let listener = Listener::start(port, "5");
     // Two share the events; both write into the same table, as two processes of one archive.
     let first = recorder(&url, &out, "one", Some("archive"), None);
-    wait_for_session(port, "one");
+    wait_until_recording(port, &out);
     let second = recorder(&url, &out, "two", Some("archive"), None);
-    wait_for_session(port, "two");
     let mut daemon = field.start();
     // One dies on the way; the broker keeps its share until it is back.
     listener.wait(DETECTION, |heard| heard.len() > 30);
@@ -311,4 +319,69 @@ fn recorders_that_share_and_die_write_every_event_once() {
     wait_for_rows(&out, sent);
     drop((first, second));
     assert_exact(&out, sent);
+}
+
+#[test]
+fn a_command_sent_while_the_link_is_down_is_carried_out_when_it_is_back() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let gate = Gate::new(port, 0, 0);
+    gate.open();
+    let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{}\"\nsession_expiry_s = 3600\n", gate.port);
+    let field = Field::new(&mqtt, 2, "rate_hz = 50.0", "[commands]\nallow = [\"threshold\"]\n");
+    let listener = Listener::start(port, "5");
+    let mut daemon = field.start();
+    for round in 1..=5 {
+        let heard = listener.on(DETECTION).len();
+        listener.wait(DETECTION, |now| now.len() > heard + 20);
+        gate.close();
+        listener.wait("fieldmark/n1/status", |heard| {
+            heard.iter().filter(|text| *text == "offline").count() == round
+        });
+        let (topic, payload) =
+            (format!("fieldmark/n1/cmd/threshold/r{round}"), format!("{{\"value\":0.{round}}}"));
+        run(
+            "mosquitto_pub",
+            &["-h", "127.0.0.1", "-p", &port.to_string(), "-q", "1", "-t", &topic, "-m", &payload],
+        );
+        gate.open();
+        listener.wait(&format!("fieldmark/n1/reply/r{round}"), |heard| {
+            heard.iter().any(|reply| reply.contains("\"done\""))
+        });
+    }
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    let events: Vec<serde_json::Value> =
+        listener.on(DETECTION).iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
+    let seen: std::collections::BTreeSet<_> =
+        events.iter().map(|event| event["seq"].as_u64().expect("seq")).collect();
+    assert_eq!(seen.len() as u64, seen.last().expect("events") + 1, "none is missing");
+    // What was in flight when the link broke comes again, and says so.
+    let mut newest = None;
+    for event in &events {
+        let seq = event["seq"].as_u64();
+        assert!(seq > newest || event["replay"] == true, "{event}");
+        newest = newest.max(seq);
+    }
+}
+
+#[test]
+fn an_event_too_large_for_the_broker_is_counted_and_blocks_nothing() {
+    let port = free_port();
+    let limit = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_packet_size 600\n");
+    let _broker = Broker::with(port, &limit);
+    let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nmetrics_s = 0.2\n");
+    let field = Field::new(&mqtt, 2, "rate_hz = 20.0", "");
+    let listener = Listener::start(port, "311");
+    let mut daemon = field.start();
+    let dropped = |text: &String| {
+        let metrics: serde_json::Value = serde_json::from_str(text).expect("JSON");
+        metrics["queue"]["dropped"]["detection"]["packet"].as_u64()
+    };
+    listener.wait("fieldmark/n1/metrics", |heard| heard.iter().any(|text| dropped(text) > Some(10)));
+    assert_eq!(listener.on("fieldmark/n1/status"), ["online"]);
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    listener.wait("fieldmark/n1/status", |heard| heard == ["online", "stopped"]);
+    assert!(field.log().contains("raise mqtt.max_packet_kb or the broker"), "{}", field.log());
 }

@@ -6,6 +6,7 @@ use clap::Args;
 use fieldmark_models::taxonomy::Taxonomy;
 
 use super::{Failure, run};
+use crate::alert::find_watched;
 use crate::capture::{FilesSource, SourceError, read_picture};
 use crate::config::{CameraConfig, CameraSource, Config, FilesConfig};
 use crate::decide::{Expected, List};
@@ -36,12 +37,17 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
                 decider.cut_off().threshold
             );
             good &= check_checklist(&config.model.expected, decider.taxonomy());
+            if let Err(error) = find_watched(decider.taxonomy(), &config.watch.taxa) {
+                good = false;
+                println!("FAIL  watch.taxa: {error}");
+            }
         }
         Err(failure) => {
             good = false;
             println!("FAIL  model: {failure}");
         }
     }
+    good &= check_outbox(&config);
     good &= check_cameras(&config);
     if good { Ok(()) } else { Err(Failure::told()) }
 }
@@ -62,6 +68,26 @@ fn check_checklist(expected: &Expected, taxonomy: &Taxonomy) -> bool {
             false
         }
     }
+}
+
+/// The folder must take a file; the outbox itself may be in use.
+fn check_outbox(config: &Config) -> bool {
+    let Some(folder) = config.outbox.folder() else {
+        println!("ok    outbox: in memory, nothing survives the process");
+        return true;
+    };
+    let probe = folder.join(".fieldmark-check");
+    let written = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(&probe, b"x"))
+        .and_then(|()| std::fs::remove_file(&probe));
+    match &written {
+        Ok(()) => println!("ok    outbox: {} can be written", folder.display()),
+        Err(error) => println!(
+            "FAIL  outbox: cannot write in {}: {error}; name another outbox.folder, or let this user write there",
+            folder.display()
+        ),
+    }
+    written.is_ok()
 }
 
 fn check_cameras(config: &Config) -> bool {

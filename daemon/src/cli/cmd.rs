@@ -74,8 +74,8 @@ async fn ask(arguments: &CmdArguments, topics: &Topics, kind: CommandKind) -> Re
                     let _ = sender.publish(&topic, payload, Delivery::AtLeastOnce, false).await;
                 }
             }
-            Happening::Lost(reason) => {
-                eprintln!("no connection to the broker {}: {reason}; trying again", mqtt.url)
+            Happening::Lost(lost) => {
+                eprintln!("no connection to the broker {}: {}; trying again", mqtt.url, lost.reason);
             }
             Happening::Message(message) => {
                 let Ok(reply) = serde_json::from_slice::<Reply>(&message.payload) else { continue };

@@ -59,9 +59,9 @@ async fn hear_all(
                 }
             }
             Happening::Message(message) => hear(&message.topic, &message.payload),
-            Happening::Lost(reason) => {
+            Happening::Lost(lost) => {
                 if !told {
-                    eprintln!("no connection to the broker {}: {reason}; trying again", mqtt.url);
+                    eprintln!("no connection to the broker {}: {}; trying again", mqtt.url, lost.reason);
                     told = true;
                 }
             }

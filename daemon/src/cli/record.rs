@@ -76,9 +76,9 @@ async fn record(arguments: &RecordArguments, mqtt: &MqttConfig, mut table: Table
                     told = false;
                     line.sender().subscribe(&filter).await;
                 }
-                Happening::Lost(reason) if !told => {
+                Happening::Lost(lost) if !told => {
                     told = true;
-                    eprintln!("no connection to the broker {}: {reason}; trying again", mqtt.url);
+                    eprintln!("no connection to the broker {}: {}; trying again", mqtt.url, lost.reason);
                 }
                 Happening::Lost(_) => {}
                 Happening::Message(message) => batch.push(message),

@@ -11,7 +11,8 @@ mod raw;
 mod refusal;
 
 pub use checked::{
-    BrokerConfig, CameraConfig, CameraName, CameraSource, Config, FilesConfig, NodeName, PixelFormat, V4lConfig,
+    BrokerConfig, CameraConfig, CameraName, CameraSource, Config, FilesConfig, NodeName, PixelFormat,
+    V4lConfig,
 };
 pub use load::{LoadError, load, load_text};
 pub use model::ModelConfig;

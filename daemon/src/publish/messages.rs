@@ -297,7 +297,13 @@ mod tests {
             common_name: None,
             lineage: Vec::new(),
         };
-        insta::assert_snapshot!(frozen(&Detection { taxon, target: None, checklist: None, watch: Vec::new(), ..detection() }));
+        insta::assert_snapshot!(frozen(&Detection {
+            taxon,
+            target: None,
+            checklist: None,
+            watch: Vec::new(),
+            ..detection()
+        }));
     }
 
     #[test]

@@ -286,12 +286,13 @@ impl Session {
                 );
                 tracing::info!("connected to the broker {}", self.url);
             }
-            Happening::Lost(reason) => {
+            Happening::Lost(lost) => {
                 (self.limits, self.greeted) = (None, false);
                 if !self.told_lost {
                     tracing::error!(
-                        "no connection to the broker {}: {reason}; trying again, events wait in the outbox",
-                        self.url
+                        "no connection to the broker {}: {}; trying again, events wait in the outbox",
+                        self.url,
+                        lost.reason
                     );
                     self.told_lost = true;
                 }

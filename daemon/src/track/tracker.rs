@@ -241,7 +241,8 @@ mod tests {
     impl Judge for Toy {
         fn judge(&mut self, fused: &[f32], latency_ms: f64) -> Option<Answer> {
             let threshold = Threshold::new(0.9).expect("a threshold");
-            let decision = self.1.decide(&self.0, fused, &Thresholds::everywhere(threshold), &Priors::none()).ok()?;
+            let decision =
+                self.1.decide(&self.0, fused, &Thresholds::everywhere(threshold), &Priors::none()).ok()?;
             Some(Answer::new(&self.0, &decision, CutOff { threshold, target: None }, latency_ms))
         }
 

@@ -14,7 +14,9 @@ fn daemon(folder: &std::path::Path, port: u16) -> Running {
     let files = ["animals/mammals/cats/tiger", "animals/fish/clownfish"].map(photograph);
     let text = format!(
         "node = \"field\"\n[model]\npackage = {PACKAGE:?}\n[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n\
-         [camera.garden]\nsource = \"files\"\nfiles = {files:?}\nrate_hz = 2.0\n"
+         [outbox]\nfolder = {:?}\n\
+         [camera.garden]\nsource = \"files\"\nfiles = {files:?}\nrate_hz = 2.0\n",
+        folder.join("state")
     );
     std::fs::write(&config, text).expect("write");
     let log = std::fs::File::create(folder.join("log")).expect("a log");

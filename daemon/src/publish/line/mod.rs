@@ -13,7 +13,7 @@ use std::future::Future;
 use std::pin::Pin;
 
 use bytes::Bytes;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::outbox::Delivery;
@@ -50,10 +50,27 @@ pub struct BrokerLimits {
 pub enum Happening {
     /// There is a connection.
     Connected(BrokerLimits),
-    /// There is none; why, and what to do. It is tried again.
-    Lost(String),
+    /// There is none any more; it is tried again.
+    Lost(Lost),
     /// A message came.
     Message(Incoming),
+}
+
+/// A connection that was lost.
+pub struct Lost {
+    /// Why, and what to do.
+    pub reason: String,
+    /// Gone when whoever sends knows: until then messages are handed over that must come back before the next
+    /// connection, or they would overtake the ones that were in flight.
+    _noted: oneshot::Sender<()>,
+}
+
+impl Lost {
+    /// What to tell, and what resolves when it was heard.
+    fn new(reason: String) -> (Self, oneshot::Receiver<()>) {
+        let (sender, heard) = oneshot::channel();
+        (Self { reason, _noted: sender }, heard)
+    }
 }
 
 /// A message that came.

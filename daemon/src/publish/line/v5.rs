@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::pause::{Pauses, advised};
 use super::secure::{certificates, credentials};
-use super::{BrokerLimits, Happening, Incoming, LineError, Manner, NotDelivered, REQUESTS, Receipt};
+use super::{BrokerLimits, Happening, Incoming, LineError, Lost, Manner, NotDelivered, REQUESTS, Receipt};
 use crate::config::{MqttConfig, Transport};
 use crate::publish::outbox::Delivery;
 
@@ -132,10 +132,14 @@ async fn poll(
             Ok(_) => continue,
             Err(ConnectionError::RequestsDone) => return,
             Err(error) => {
-                events.drain_pending_as_failed(NoticeFailureReason::SessionReset);
-                if tell.send(Happening::Lost(reason(&error))).await.is_err() {
+                let (lost, heard) = Lost::new(reason(&error));
+                if tell.send(Happening::Lost(lost)).await.is_err() {
                     return;
                 }
+                // What was sent, and what was handed over until the loss was heard of, goes back to the sender.
+                let _ = heard.await;
+                events.clean();
+                events.drain_pending_as_failed(NoticeFailureReason::SessionReset);
                 pauses.wait().await;
                 continue;
             }

@@ -104,7 +104,7 @@ fn every_id_arrives_in_order_over_a_broker_that_is_killed_again_and_again() {
     let listener = Listener::start(port, "311");
     let mut daemon = field.start();
     for kill in 1..=kills {
-        listener.wait(DETECTION, |heard| heard.len() >= kill * each);
+        listener.wait_count(DETECTION, kill * each);
         broker.kill();
         gate.close();
         broker.run();
@@ -112,7 +112,7 @@ fn every_id_arrives_in_order_over_a_broker_that_is_killed_again_and_again() {
         listener.wait_subscribed(port);
         gate.open();
     }
-    listener.wait(DETECTION, |heard| heard.len() >= (kills + 1) * each);
+    listener.wait_count(DETECTION, (kills + 1) * each);
     stop(&mut daemon, &field);
     listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
     let tally = tally(&listener);

@@ -162,6 +162,16 @@ impl Listener {
         self.all().into_iter().filter(|(heard, _)| heard == topic).map(|(_, payload)| payload).collect()
     }
 
+    /// Waits until `count` messages came on `topic`, without getting in the way of those that come.
+    pub fn wait_count(&self, topic: &str, count: usize) {
+        let begun = Instant::now();
+        let came = || self.heard.lock().expect("no panic").iter().filter(|(heard, _)| heard == topic).count();
+        while came() < count {
+            assert!(begun.elapsed() < 2 * PATIENCE, "{} of {count} messages on {topic}", came());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// The payloads on `topic` once `enough` of them say so.
     pub fn wait(&self, topic: &str, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
         self.wait_for(topic, PATIENCE, enough)

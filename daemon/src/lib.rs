@@ -3,7 +3,7 @@
 //! answer may be, [`publish`] gets it to a broker. [`service`] wires the stages to threads, [`cli`] to people.
 //!
 //! The frame path (capture, engine, decision) runs on threads of its own and never waits for the network.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod capture;
 pub mod cli;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use fieldmark_models::views::FractionBox;
 
 use super::node::{Event, Node};
-use crate::capture::{Frame, LatestFrames, Taken};
+use crate::capture::{Frame, FrameDecoder, LatestFrames, Outcome, Taken};
 use crate::config::CameraConfig;
 use crate::decide::Decider;
 use crate::publish::events::Events;
@@ -24,6 +24,7 @@ pub(super) struct Inference {
 }
 
 struct Watched {
+    decoder: FrameDecoder,
     part: FractionBox,
     region: Region,
     events: Events,
@@ -40,7 +41,7 @@ impl Inference {
             let part = camera.region.unwrap_or(FractionBox::FRAME);
             let name = if camera.region.is_some() { "region" } else { "frame" };
             let region = Region { edges: part.edges(), name: name.into() };
-            Watched { part, region, events: Events::new(camera.repeat) }
+            Watched { decoder: FrameDecoder::new(), part, region, events: Events::new(camera.repeat) }
         };
         Self { decider, frames, node, watched: cameras.iter().map(watch).collect(), seq: 0 }
     }
@@ -49,8 +50,8 @@ impl Inference {
         loop {
             match self.frames.take(PATIENCE) {
                 Taken::Frame(camera, frame) => {
-                    let decided = self.look(camera, &frame);
-                    self.frames.settle(camera, frame, decided);
+                    let outcome = self.look(camera, &frame);
+                    self.frames.settle(camera, frame, outcome);
                 }
                 Taken::Nothing => {}
                 Taken::Closed => return,
@@ -58,14 +59,22 @@ impl Inference {
         }
     }
 
-    /// Whether the frame got a decision.
-    fn look(&mut self, camera: usize, frame: &Frame) -> bool {
-        let Some(watched) = self.watched.get_mut(camera) else { return false };
-        let answer = match self.decider.decide(&frame.picture, watched.part, None) {
+    fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
+        let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
+        let (width, height) = frame.size();
+        let reduction = self.decider.views().reduction(watched.part, width, height);
+        let picture = match watched.decoder.decode(frame, reduction) {
+            Ok(picture) => picture,
+            Err(error) => {
+                tracing::debug!(camera, "a frame was skipped: {error}");
+                return Outcome::Undecodable;
+            }
+        };
+        let answer = match self.decider.decide(picture, watched.part, None) {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(camera, "a frame got no decision: {error}");
-                return false;
+                return Outcome::Undecided;
             }
         };
         if let Some((kind, track)) = watched.events.hear(answer.index, Instant::now()) {
@@ -73,6 +82,6 @@ impl Inference {
             self.seq += 1;
             self.node.detected(Event { camera, seq, kind, track, time, region: &watched.region, answer });
         }
-        true
+        Outcome::Decided
     }
 }

@@ -76,6 +76,8 @@ impl Node {
             format: change.delivery.format,
             size: change.delivery.size,
             fps: change.delivery.fps,
+            device: change.delivery.device.map(|device| device.display().to_string()),
+            losses: change.losses,
             reason: change.reason,
         };
         let message = retained(self.topics.camera_status(camera), json(&status));

@@ -22,12 +22,22 @@ impl JpegReader {
         Ok(Self { decompressor: Decompressor::new().map_err(flaw)? })
     }
 
+    /// Begins anew after an error. The library stays inside the broken header, and would answer the next question
+    /// with what the last good frame said.
+    fn recover<T>(&mut self, result: Result<T, FrameFlaw>) -> Result<T, FrameFlaw> {
+        if let Err(FrameFlaw::Jpeg(_)) = result {
+            *self = Self::new()?;
+        }
+        result
+    }
+
     /// Whether `bytes` look like a whole JPEG of `agreed` width and height. Entropy-coded data is not read.
     ///
     /// # Errors
     /// If they do not.
     pub fn check(&mut self, bytes: &[u8], agreed: (u32, u32)) -> Result<(), FrameFlaw> {
-        let header = self.decompressor.read_header(bytes).map_err(flaw)?;
+        let header = self.decompressor.read_header(bytes).map_err(flaw);
+        let header = self.recover(header)?;
         let found = (header.width, header.height);
         if found != (agreed.0 as usize, agreed.1 as usize) {
             return Err(FrameFlaw::Size { found, agreed });
@@ -73,7 +83,7 @@ impl JpegReader {
         match self.decompressor.decompress(bytes, image).map_err(flaw) {
             // The library reports a warning as an error after having written the whole picture.
             Err(FrameFlaw::Jpeg(reason)) if reason.contains(HARMLESS) => {}
-            decoded => decoded?,
+            decoded => self.recover(decoded)?,
         }
         let reduce = |side: u32| side.div_ceil(factor.denom() as u32);
         Ok((reduce(agreed.0), reduce(agreed.1)))

@@ -262,7 +262,8 @@ fn v4l(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<V4lConfig, Conf
 fn address(key: &impl Fn(&str) -> String, text: &str) -> Result<DeviceAddress, ConfigError> {
     match text {
         path if path.starts_with('/') => Ok(DeviceAddress::Path(path.into())),
-        bus if bus.contains(':') => Ok(DeviceAddress::Bus(bus.into())),
+        // `usb-0000:00:14.0-1` on a PC, `usb-3610000.usb-2.1` on a Jetson, `platform:vivid-000`.
+        bus if bus.contains([':', '-']) => Ok(DeviceAddress::Bus(bus.into())),
         other => refuse(
             key("device"),
             format!("{other:?}"),
@@ -319,6 +320,8 @@ mod tests {
         let link = "/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0";
         assert_eq!(device(&format!("device = {link:?}")), DeviceAddress::Path(link.into()));
         let bus = "usb-0000:00:14.0-1";
+        assert_eq!(device(&format!("device = {bus:?}")), DeviceAddress::Bus(bus.into()));
+        let bus = "usb-3610000.usb-2.1";
         assert_eq!(device(&format!("device = {bus:?}")), DeviceAddress::Bus(bus.into()));
         let refused = configured("device = \"video0\"").expect_err("neither");
         assert!(refused.contains("camera.pond.device = \"video0\": give a path"), "{refused}");

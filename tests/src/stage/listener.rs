@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, shell};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -36,8 +36,9 @@ impl Listener {
     pub fn start() -> Result<Self, Failure> {
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", 1883)).is_err() {
-            if begun.elapsed() > Duration::from_secs(300) {
-                return Err("the daemon's broker does not listen".into());
+            let died = shell("systemctl is-failed fieldmarkd").is_ok();
+            if died || begun.elapsed() > Duration::from_secs(300) {
+                return Err("the daemon's broker does not listen; the journal says why".into());
             }
             std::thread::sleep(Duration::from_millis(50));
         }

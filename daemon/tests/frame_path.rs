@@ -1,5 +1,6 @@
 //! Promises of the way from a camera's bytes to the engine's input.
 #![allow(unsafe_code, reason = "a counting allocator can only be written with it")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -25,11 +25,13 @@ fn main() -> ExitCode {
     let done = stage(&mut table);
     let written = write(&format!("{SHARE}/table.md"), &table.to_string());
     println!("\n{table}");
-    for failure in [done.err(), written.err()].into_iter().flatten() {
-        println!("FAIL  {failure}");
-        return ExitCode::FAILURE;
+    match done.and(written) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            println!("FAIL  {failure}");
+            ExitCode::FAILURE
+        }
     }
-    ExitCode::SUCCESS
 }
 
 fn stage(table: &mut Table) -> Result<(), Failure> {

@@ -5,18 +5,26 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use fieldmark_tests::stage::{Background, CameraTable, Daemon, Failure, Table, shell, wait_for_path, write};
+use fieldmark_tests::stage::{
+    Background, CameraTable, Daemon, Failure, Table, shell, wait_for_node, wait_for_path, write,
+};
 
 const SHARE: &str = "/mnt/host";
 const TOY: &str = "/mnt/host/toy.fieldmark";
 /// The emulated camera by bus, so that its number may change.
 const USB: &str =
     "device = \"usb-vhci_hcd.0-1\"\nwidth = 640\nheight = 360\nfps = 15\nstall_timeout_s = 2\nrepeat_s = 1";
-/// vivid as a webcam, and the capture end of its HDMI loop, by path.
-const WEBCAM: &str = "device = \"/dev/v4l/by-path/platform-vivid.0-video-index0\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 2\nformat = \"yuyv\"\nrepeat_s = 1";
-const WEBCAM_NODE: &str = "/dev/v4l/by-path/platform-vivid.0-video-index0";
-const LOOP_IN: &str = "/dev/v4l/by-path/platform-vivid.1-video-index0";
-const LOOP_OUT: &str = "/dev/v4l/by-path/platform-vivid.1-video-index1";
+/// The same by the link that keeps its name, and by the link of the place it is plugged in.
+const USB_BY_ID: &str = "/dev/v4l/by-id/usb-fieldmark_tests_Emulated_camera_0001-video-index0";
+const USB_BY_PATH: &str = "/dev/v4l/by-path/platform-vhci_hcd.0-usb-0:1:1.0-video-index0";
+const USB_LINES: &str =
+    "width = 640\nheight = 360\nfps = 15\nformat = \"mjpg\"\nstall_timeout_s = 2\nrepeat_s = 1";
+/// vivid as a webcam. Links by path are no help here: all of its devices have the same.
+const WEBCAM: &str = "device = \"platform:vivid-000\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 2\nformat = \"yuyv\"\nrepeat_s = 1\n[camera.webcam.controls]\nbrightness = 100";
+const WEBCAM_CARD: &str = "vivid-000-vid-cap";
+/// The two ends of its HDMI loop.
+const LOOP_IN: &str = "vivid-001-vid-cap";
+const LOOP_OUT: &str = "vivid-001-vid-out";
 /// Longer than any model takes under emulation.
 const MODEL_PATIENCE: Duration = Duration::from_secs(400);
 
@@ -86,7 +94,7 @@ fn absent_at_boot(table: &mut Table, usb: &Usb) -> Result<Daemon, Failure> {
     shell(
         "modprobe vivid n_devs=2 node_types=0x1,0x101 num_inputs=1,1 input_types=0x0,0x3 num_outputs=1,1 output_types=0x0,0x1",
     )?;
-    wait_for_path(WEBCAM_NODE)?;
+    wait_for_node(WEBCAM_CARD)?;
     let there = Instant::now();
     let streaming = daemon.listener.state("webcam", "streaming", there)?;
     table.add(
@@ -153,7 +161,8 @@ fn usb_moods(table: &mut Table, yuyv: &Daemon, usb: &Usb) -> Result<(), Failure>
 
 /// Bad JPEGs, and odd ones that are good.
 fn mjpg(table: &mut Table, usb: &Usb) -> Result<(), Failure> {
-    let lines = format!("{USB}\nformat = \"mjpg\"");
+    wait_for_path(USB_BY_ID)?;
+    let lines = format!("device = {USB_BY_ID:?}\n{USB_LINES}");
     let daemon = Daemon::start(TOY, &[CameraTable { name: "usb", lines: &lines }])?;
     daemon.listener.state("usb", "streaming", daemon.started)?;
     taxon(&daemon, "usb", daemon.started, "Apis mellifera")?;
@@ -256,7 +265,15 @@ fn renumbering(table: &mut Table, daemon: &Daemon, usb: &Usb) -> Result<(), Fail
 
 /// Everything vivid can be asked to do wrong.
 fn vivid_errors(table: &mut Table, daemon: &Daemon) -> Result<(), Failure> {
-    let set = |control: &str| shell(&format!("v4l2-ctl -d {WEBCAM_NODE} -c {control}")).map(drop);
+    let set = |control: &str| {
+        let node = wait_for_node(WEBCAM_CARD)?;
+        shell(&format!("v4l2-ctl -d {node} -c {control}")).map(drop)
+    };
+    let brightness = shell(&format!("v4l2-ctl -d {} -C brightness", wait_for_node(WEBCAM_CARD)?))?;
+    if brightness.trim() != "brightness: 100" {
+        return Err(format!("the configured control is not set: {brightness}").into());
+    }
+    table.add("control brightness = 100 in the configuration", "set when the camera was opened", None, None);
     let fatal = || set("inject_fatal_streaming_error=1");
     let nothing = || Ok(());
     disturb(table, daemon, "webcam", "vivid: fatal streaming error", fatal, nothing)?;
@@ -294,7 +311,7 @@ fn vivid_errors(table: &mut Table, daemon: &Daemon) -> Result<(), Failure> {
 /// Another program has the camera when the daemon starts.
 fn busy(table: &mut Table) -> Result<(), Failure> {
     shell("systemctl stop fieldmarkd")?;
-    let grabber = Background::start("v4l2-ctl", &["-d", WEBCAM_NODE, "--stream-mmap"])?;
+    let grabber = Background::start("v4l2-ctl", &["-d", &wait_for_node(WEBCAM_CARD)?, "--stream-mmap"])?;
     std::thread::sleep(Duration::from_secs(2));
     let daemon = Daemon::start(TOY, &[CameraTable { name: "webcam", lines: WEBCAM }])?;
     let lost = daemon.listener.state("webcam", "lost", daemon.started)?;
@@ -316,17 +333,18 @@ fn busy(table: &mut Table) -> Result<(), Failure> {
 
 /// A still picture into vivid's HDMI output, which its HDMI input gives back to the pixel.
 fn show(picture: &str, format: &str) -> Result<Background, Failure> {
-    for node in [LOOP_IN, LOOP_OUT] {
+    let (input, output) = (wait_for_node(LOOP_IN)?, wait_for_node(LOOP_OUT)?);
+    for node in [&input, &output] {
         shell(&format!("v4l2-ctl -d {node} --set-dv-bt-timings index=0"))?;
     }
-    shell(&format!("v4l2-ctl -d {LOOP_IN} -c loop_video=1 -c osd_text_mode=2"))?;
+    shell(&format!("v4l2-ctl -d {input} -c loop_video=1 -c osd_text_mode=2"))?;
     let size = format!("width=640,height=480,pixelformat={format}");
     let from = format!("{SHARE}/frames/{picture}.{format}");
     Background::start(
         "v4l2-ctl",
         &[
             "-d",
-            LOOP_OUT,
+            &output,
             "--set-fmt-video-out",
             &size,
             "--stream-out-mmap",
@@ -394,7 +412,8 @@ fn photographs(table: &mut Table) -> Result<(), Failure> {
     let usb = Usb::new("photograph")?;
     usb.say("plug")?;
     let _owl = show("owl", "YUYV")?;
-    let (usb_lines, hdmi_lines) = (format!("{USB}\nformat = \"mjpg\""), loop_lines("yuyv"));
+    wait_for_path(USB_BY_PATH)?;
+    let (usb_lines, hdmi_lines) = (format!("device = {USB_BY_PATH:?}\n{USB_LINES}"), loop_lines("yuyv"));
     let cameras =
         [CameraTable { name: "usb", lines: &usb_lines }, CameraTable { name: "hdmi", lines: &hdmi_lines }];
     let daemon = Daemon::start(&format!("{SHARE}/garden.fieldmark"), &cameras)?;

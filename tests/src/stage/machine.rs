@@ -39,6 +39,27 @@ pub fn wait_for_path(path: &str) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Waits for the device file that the driver calls `name`, such as `vivid-000-vid-cap`.
+///
+/// # Errors
+/// If it does not appear.
+pub fn wait_for_node(name: &str) -> Result<String, Failure> {
+    let begun = Instant::now();
+    loop {
+        for entry in std::fs::read_dir("/sys/class/video4linux").into_iter().flatten().flatten() {
+            let called = std::fs::read_to_string(entry.path().join("name")).unwrap_or_default();
+            let node = format!("/dev/{}", entry.file_name().to_string_lossy());
+            if called.trim() == name && Path::new(&node).exists() {
+                return Ok(node);
+            }
+        }
+        if begun.elapsed() > Duration::from_secs(60) {
+            return Err(format!("no device is called {name}").into());
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// A command that runs until this is dropped.
 pub struct Background(Child);
 

@@ -7,7 +7,7 @@ mod table;
 
 pub use daemon::{CameraTable, Daemon, Usage};
 pub use listener::{Heard, Listener};
-pub use machine::{Background, shell, wait_for_path, write};
+pub use machine::{Background, shell, wait_for_node, wait_for_path, write};
 pub use table::Table;
 
 /// Why the stage cannot go on: always a sentence for people.

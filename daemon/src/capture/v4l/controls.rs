@@ -77,7 +77,8 @@ fn describe(device: &Device, found: &v4l2_query_ext_ctrl) -> Control {
         Ok(Value::Boolean(on)) => Some(i64::from(on)),
         _ => None,
     };
-    let menu = matches!(found.type_, MENU | INTEGER_MENU) && found.maximum.saturating_sub(found.minimum) < MAX_ITEMS;
+    let menu =
+        matches!(found.type_, MENU | INTEGER_MENU) && found.maximum.saturating_sub(found.minimum) < MAX_ITEMS;
     let numbers = if menu { found.minimum..found.maximum.saturating_add(1) } else { 0..0 };
     let item =
         |number: i64| Some((number, item(device, found.id, found.type_, u32::try_from(number).ok()?)?));

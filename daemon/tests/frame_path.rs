@@ -1,9 +1,6 @@
 //! Promises of the way from a camera's bytes to the engine's input.
-#![allow(unsafe_code, reason = "a counting allocator can only be written with it")]
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
-use std::alloc::{GlobalAlloc, Layout as Memory, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fieldmark_daemon::capture::{
@@ -13,46 +10,10 @@ use fieldmark_daemon::config::PixelFormat;
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, View, ViewRenderer, ViewSet};
 
-/// Counts what is asked of the system's allocator.
-struct Counting;
-
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-fn count(size: usize) {
-    COUNT.fetch_add(1, Ordering::Relaxed);
-    LARGEST.fetch_max(size, Ordering::Relaxed);
-}
-
-// SAFETY: every call is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, memory: Memory) -> *mut u8 {
-        count(memory.size());
-        // SAFETY: the caller's promises are the system allocator's conditions.
-        unsafe { System.alloc(memory) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, memory: Memory, size: usize) -> *mut u8 {
-        count(size);
-        // SAFETY: as above.
-        unsafe { System.realloc(pointer, memory, size) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, memory: Memory) {
-        // SAFETY: as above.
-        unsafe { System.dealloc(pointer, memory) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often memory was asked for, and how much at most at a time.
-fn counted(action: impl FnOnce()) -> (usize, usize) {
-    COUNT.store(0, Ordering::Relaxed);
-    LARGEST.store(0, Ordering::Relaxed);
-    action();
-    (COUNT.load(Ordering::Relaxed), LARGEST.load(Ordering::Relaxed))
+/// How often and for how many bytes memory was asked for.
+fn counted(action: impl FnOnce()) -> (u64, u64) {
+    let counted = allocation_counter::measure(action);
+    (counted.count_total, counted.bytes_total)
 }
 
 const SIZE: (u32, u32) = (1280, 720);
@@ -130,7 +91,6 @@ impl Way {
     }
 }
 
-// One test: the counters belong to the whole process.
 #[test]
 fn once_warm_a_frame_costs_no_memory_on_its_way_to_the_engine() {
     for format in PixelFormat::ALL {
@@ -141,13 +101,13 @@ fn once_warm_a_frame_costs_no_memory_on_its_way_to_the_engine() {
         assert_eq!(asked, 0, "{format}: from the driver's memory to a picture");
         way.render = true;
         (0..4).for_each(|_| way.go(&driver, layout));
-        let (asked, largest) = counted(|| (0..20).for_each(|_| way.go(&driver, layout)));
+        let (asked, bytes) = counted(|| (0..20).for_each(|_| way.go(&driver, layout)));
         // The resampler computes the weights of its filter anew for every view, and keeps those of each row and each
         // column of a view in a vector of their own. Nothing of the size of a picture may be among them.
-        println!("{format}: {} requests a frame, the largest {largest} bytes", asked / 20);
-        let rows_and_columns = 2 * 2 * way.views.input_size() as usize;
+        println!("{format}: {} requests a frame, {} bytes together", asked / 20, bytes / 20);
+        let rows_and_columns = 2 * 2 * u64::from(way.views.input_size());
         assert!(asked / 20 <= rows_and_columns + 64, "{format}: {asked} in 20 frames");
-        assert!(largest <= 32 << 10, "{format}: {largest} bytes at once");
+        assert!(bytes / 20 <= 512 << 10, "{format}: {bytes} bytes in 20 frames");
     }
 
     // From the same pixels trainer and daemon make the same views, to the byte.

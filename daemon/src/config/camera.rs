@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fieldmark_models::views::FractionBox;
 
-use super::refusal::{ConfigError, in_range, refuse, whole};
 use super::raw::{RawCamera, RawControl};
+use super::refusal::{ConfigError, in_range, refuse, whole};
 
 /// Name of a camera: one topic level, lower-case because configuration keys are.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -14,7 +14,5 @@ pub use camera::{
 pub use checked::{BrokerConfig, BrokerUrl, Config, MqttConfig, NodeName};
 pub use load::{LoadError, load, load_text};
 pub use model::ModelConfig;
-pub use raw::{
-    RawBroker, RawCamera, RawConfig, RawControl, RawLog, RawModel, RawMqtt, RawPlace, RawSubtree,
-};
+pub use raw::{RawBroker, RawCamera, RawConfig, RawControl, RawLog, RawModel, RawMqtt, RawPlace, RawSubtree};
 pub use refusal::ConfigError;

@@ -7,10 +7,22 @@ use fieldmark_models::picture::{MID_GREY, Picture};
 use fieldmark_models::views::{FractionBox, ViewRenderer};
 
 #[path = "../../../daemon/tests/field/package.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub, clippy::expect_used, reason = "shared with the daemon's own tests")]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::expect_used,
+    reason = "shared with the daemon's own tests"
+)]
 mod package;
 #[path = "../../../daemon/tests/field/picture.rs"]
-#[allow(dead_code, unused_imports, unreachable_pub, clippy::expect_used, reason = "shared with the daemon's own tests")]
+#[allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::expect_used,
+    reason = "shared with the daemon's own tests"
+)]
 mod picture;
 
 type Failure = Box<dyn std::error::Error>;

@@ -357,7 +357,7 @@ fn show(picture: &str, format: &str) -> Result<Background, Failure> {
 
 fn loop_lines(format: &str) -> String {
     format!(
-        "device = {LOOP_IN:?}\nwidth = 640\nheight = 480\nformat = {format:?}\nrepeat_s = 1\nstall_timeout_s = 5"
+        "device = \"platform:vivid-001\"\nwidth = 640\nheight = 480\nformat = {format:?}\nrepeat_s = 1\nstall_timeout_s = 5"
     )
 }
 

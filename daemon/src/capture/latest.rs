@@ -22,11 +22,8 @@ pub struct CameraCounts {
     pub inferred: u64,
     /// Frames pushed out by newer ones.
     pub dropped: u64,
-    /// Frames that could not be decoded or decided on, or needed no decision.
+    /// Frames that could not be decoded or decided on.
     pub skipped: u64,
-    /// Those of the skipped ones that showed nothing new.
-    #[serde(default)]
-    pub still: u64,
     /// Frames in the slot or in the engine.
     pub waiting: u64,
 }
@@ -36,8 +33,6 @@ pub struct CameraCounts {
 pub enum Outcome {
     /// It got a decision.
     Decided,
-    /// It showed nothing new.
-    Still,
     /// It could not be decoded.
     Undecodable,
     /// It got no decision.
@@ -164,9 +159,8 @@ impl LatestFrames {
             slot.counts.waiting = slot.counts.waiting.saturating_sub(1);
             match outcome {
                 Outcome::Decided => slot.counts.inferred += 1,
-                Outcome::Still | Outcome::Undecodable | Outcome::Undecided => slot.counts.skipped += 1,
+                Outcome::Undecodable | Outcome::Undecided => slot.counts.skipped += 1,
             }
-            slot.counts.still += u64::from(outcome == Outcome::Still);
             if outcome == Outcome::Undecodable {
                 slot.undecodable_since.get_or_insert_with(Instant::now);
             } else {
@@ -268,15 +262,13 @@ mod tests {
                         taken.push((camera, frame));
                     },
                     _ => if let Some((camera, frame)) = taken.pop() {
-                        let outcomes =
-                            [Outcome::Decided, Outcome::Still, Outcome::Undecodable, Outcome::Undecided];
-                        frames.settle(camera, frame, outcomes[sequence as usize % 4]);
+                        let outcomes = [Outcome::Decided, Outcome::Undecodable, Outcome::Undecided];
+                        frames.settle(camera, frame, outcomes[sequence as usize % 3]);
                     },
                 }
                 for counts in frames.counts(&["a".into(), "b".into()]).values() {
-                    let CameraCounts { captured, inferred, dropped, skipped, still, waiting } = *counts;
+                    let CameraCounts { captured, inferred, dropped, skipped, waiting } = *counts;
                     prop_assert_eq!(captured, inferred + dropped + skipped + waiting);
-                    prop_assert!(still <= skipped);
                 }
             }
         }

@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn metrics_have_these_fields() {
-        let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 1, still: 1, waiting: 1 };
+        let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 1, waiting: 1 };
         let metrics = Metrics {
             v: VERSION,
             time: time(),

@@ -13,14 +13,14 @@ const SHARE: &str = "/mnt/host";
 const TOY: &str = "/mnt/host/toy.fieldmark";
 /// The emulated camera by bus, so that its number may change.
 const USB: &str =
-    "device = \"usb-vhci_hcd.0-1\"\nwidth = 640\nheight = 360\nfps = 15\nstall_timeout_s = 2\nrepeat_s = 1";
+    "device = \"usb-vhci_hcd.0-1\"\nwidth = 640\nheight = 360\nfps = 15\nstall_timeout_s = 4\nrepeat_s = 1";
 /// The same by the link that keeps its name, and by the link of the place it is plugged in.
 const USB_BY_ID: &str = "/dev/v4l/by-id/usb-fieldmark_tests_Emulated_camera_0001-video-index0";
 const USB_BY_PATH: &str = "/dev/v4l/by-path/platform-vhci_hcd.0-usb-0:1:1.0-video-index0";
 const USB_LINES: &str =
-    "width = 640\nheight = 360\nfps = 15\nformat = \"mjpg\"\nstall_timeout_s = 2\nrepeat_s = 1";
+    "width = 640\nheight = 360\nfps = 15\nformat = \"mjpg\"\nstall_timeout_s = 4\nrepeat_s = 1";
 /// vivid as a webcam. Links by path are no help here: all of its devices have the same.
-const WEBCAM: &str = "device = \"platform:vivid-000\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 2\nformat = \"yuyv\"\nrepeat_s = 1\n[camera.webcam.controls]\nbrightness = 100";
+const WEBCAM: &str = "device = \"platform:vivid-000\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 4\nformat = \"yuyv\"\nrepeat_s = 1\n[camera.webcam.controls]\nbrightness = 100";
 const WEBCAM_CARD: &str = "vivid-000-vid-cap";
 /// The two ends of its HDMI loop.
 const LOOP_IN: &str = "vivid-001-vid-cap";
@@ -188,18 +188,27 @@ fn mjpg(table: &mut Table, usb: &Usb) -> Result<(), Failure> {
     daemon.check_accounts()
 }
 
+/// Pulls the plug. Returns when the camera was told lost, and when that its place is empty: only then has the kernel
+/// freed the port.
+fn unplug(daemon: &Daemon, usb: &Usb, begun: Instant) -> Result<(Instant, Instant), Failure> {
+    usb.say("unplug")?;
+    let lost = daemon.listener.state("usb", "lost", begun)?;
+    let empty = |status: &serde_json::Value| {
+        status["reason"].as_str().is_some_and(|reason| reason.contains("no camera is plugged in there"))
+    };
+    let gone = daemon.listener.wait("usb/status", begun, empty)?;
+    Ok((lost.at, gone.at))
+}
+
 /// Many cycles of unplugging leave nothing behind.
 fn unplugging(table: &mut Table, daemon: &Daemon, usb: &Usb, cycles: u32) -> Result<(), Failure> {
     let (mut before, mut slowest) = (None, Duration::ZERO);
     for cycle in 0..cycles {
         let begun = Instant::now();
-        usb.say("unplug")?;
-        let lost = daemon.listener.state("usb", "lost", begun)?;
-        // The kernel needs a moment to free the port.
-        std::thread::sleep(Duration::from_millis(500));
+        let (lost, gone) = unplug(daemon, usb, begun)?;
         let plugged = Instant::now();
         usb.say("plug")?;
-        let back = daemon.listener.state("usb", "streaming", lost.at)?;
+        let back = daemon.listener.state("usb", "streaming", gone)?;
         slowest = slowest.max(back.at.saturating_duration_since(plugged));
         if cycle == 1 {
             before = Some(daemon.usage()?);
@@ -243,12 +252,10 @@ fn renumbering(table: &mut Table, daemon: &Daemon, usb: &Usb) -> Result<(), Fail
         .ok_or("no device in status")?;
     let holder = std::fs::File::open(&old)?;
     let begun = Instant::now();
-    usb.say("unplug")?;
-    let lost = daemon.listener.state("usb", "lost", begun)?;
-    std::thread::sleep(Duration::from_millis(500));
+    let (lost, gone) = unplug(daemon, usb, begun)?;
     let plugged = Instant::now();
     usb.say("plug")?;
-    let back = daemon.listener.state("usb", "streaming", lost.at)?;
+    let back = daemon.listener.state("usb", "streaming", gone)?;
     let new = back.message["device"].as_str().unwrap_or_default();
     if new == old {
         return Err(format!("the camera is {old} again").into());
@@ -256,7 +263,7 @@ fn renumbering(table: &mut Table, daemon: &Daemon, usb: &Usb) -> Result<(), Fail
     table.add(
         "renumbering",
         &format!("lost as {old}, found as {new}"),
-        Some(lost.at - begun),
+        Some(lost - begun),
         Some(back.at - plugged),
     );
     drop(holder);

@@ -217,7 +217,7 @@ fn unplugging(table: &mut Table, daemon: &Daemon, usb: &Usb, cycles: u32) -> Res
             table.add(
                 "unplug, plug in again",
                 "lost, reopened",
-                Some(lost.at - begun),
+                Some(lost - begun),
                 Some(back.at - plugged),
             );
         }

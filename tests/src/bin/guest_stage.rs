@@ -214,12 +214,7 @@ fn unplugging(table: &mut Table, daemon: &Daemon, usb: &Usb, cycles: u32) -> Res
             before = Some(daemon.usage()?);
         }
         if cycle == 0 {
-            table.add(
-                "unplug, plug in again",
-                "lost, reopened",
-                Some(lost - begun),
-                Some(back.at - plugged),
-            );
+            table.add("unplug, plug in again", "lost, reopened", Some(lost - begun), Some(back.at - plugged));
         }
     }
     let (before, after) = (before.ok_or("too few cycles")?, daemon.usage()?);

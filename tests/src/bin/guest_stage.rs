@@ -19,6 +19,8 @@ const USB_BY_ID: &str = "/dev/v4l/by-id/usb-fieldmark_tests_Emulated_camera_0001
 const USB_BY_PATH: &str = "/dev/v4l/by-path/platform-vhci_hcd.0-usb-0:1:1.0-video-index0";
 const USB_LINES: &str =
     "width = 640\nheight = 360\nfps = 15\nformat = \"mjpg\"\nstall_timeout_s = 4\nrepeat_s = 1";
+/// Two devices: a webcam, and an HDMI input with the output that is looped into it.
+const LOAD_VIVID: &str = "modprobe vivid n_devs=2 node_types=0x1,0x101 num_inputs=1,1 input_types=0x0,0x3 num_outputs=1,1 output_types=0x0,0x1";
 /// vivid as a webcam. Links by path are no help here: all of its devices have the same.
 const WEBCAM: &str = "device = \"platform:vivid-000\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 4\nformat = \"yuyv\"\nrepeat_s = 1\n[camera.webcam.controls]\nbrightness = 100";
 const WEBCAM_CARD: &str = "vivid-000-vid-cap";
@@ -42,7 +44,21 @@ fn main() -> ExitCode {
     }
 }
 
+/// Both halves, or the one the share's file `only` names.
 fn stage(table: &mut Table) -> Result<(), Failure> {
+    let only = std::fs::read_to_string(format!("{SHARE}/only")).unwrap_or_default();
+    if only.trim() != "pictures" {
+        troubles(table)?;
+    }
+    if only.trim() != "troubles" {
+        shell(LOAD_VIVID)?;
+        formats(table)?;
+        photographs(table)?;
+    }
+    Ok(())
+}
+
+fn troubles(table: &mut Table) -> Result<(), Failure> {
     let cycles =
         std::fs::read_to_string(format!("{SHARE}/cycles")).ok().and_then(|text| text.trim().parse().ok());
     let usb = Usb::new("colours")?;
@@ -56,10 +72,7 @@ fn stage(table: &mut Table) -> Result<(), Failure> {
     drop(daemon);
     mjpg(table, &usb)?;
     busy(table)?;
-    formats(table)?;
-    usb.say("unplug")?;
-    drop(usb);
-    photographs(table)
+    usb.say("unplug")
 }
 
 /// The emulated camera's program and the pipe that tells it what to do.
@@ -91,9 +104,7 @@ fn absent_at_boot(table: &mut Table, usb: &Usb) -> Result<Daemon, Failure> {
         daemon.listener.state(camera, "lost", begun)?;
     }
     let told = begun.elapsed();
-    shell(
-        "modprobe vivid n_devs=2 node_types=0x1,0x101 num_inputs=1,1 input_types=0x0,0x3 num_outputs=1,1 output_types=0x0,0x1",
-    )?;
+    shell(LOAD_VIVID)?;
     wait_for_node(WEBCAM_CARD)?;
     let there = Instant::now();
     let streaming = daemon.listener.state("webcam", "streaming", there)?;
@@ -161,6 +172,10 @@ fn usb_moods(table: &mut Table, yuyv: &Daemon, usb: &Usb) -> Result<(), Failure>
 
 /// Bad JPEGs, and odd ones that are good.
 fn mjpg(table: &mut Table, usb: &Usb) -> Result<(), Failure> {
+    // Plugged in afresh: on a loaded machine the link of the renumbered device may be gone.
+    usb.say("unplug")?;
+    std::thread::sleep(Duration::from_secs(2));
+    usb.say("plug")?;
     wait_for_path(USB_BY_ID)?;
     let lines = format!("device = {USB_BY_ID:?}\n{USB_LINES}");
     let daemon = Daemon::start(TOY, &[CameraTable { name: "usb", lines: &lines }])?;

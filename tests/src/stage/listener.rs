@@ -37,7 +37,7 @@ impl Listener {
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", 1883)).is_err() {
             let died = shell("systemctl is-failed fieldmarkd").is_ok();
-            if died || begun.elapsed() > Duration::from_secs(300) {
+            if died || begun.elapsed() > Duration::from_secs(900) {
                 return Err("the daemon's broker does not listen; the journal says why".into());
             }
             std::thread::sleep(Duration::from_millis(50));

@@ -9,7 +9,6 @@ use anyhow::Context as _;
 use fieldmark_models::calibration::Calibration;
 use fieldmark_models::package::{Draft, GOLDEN, Golden, GoldenPicture, MODEL, Package, REPORT};
 use fieldmark_models::picture::Picture;
-use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 use fieldmark_models::views::ViewRenderer;
 
 use crate::calibrate::{self, Case, Settings};
@@ -50,7 +49,7 @@ impl Recalibration {
             let probabilities = runner.run(&read(&photo.path)?, &mut renderer)?;
             // Logits but for a constant, which softmax does not see.
             let logits: Vec<f32> = probabilities.iter().map(|p| p.max(SMALLEST).ln()).collect();
-            answers.push((logits, lowest_known(package.taxonomy(), photo)));
+            answers.push((logits, photo.lowest_known(package.taxonomy())));
             done();
         }
         let cases: Vec<Case<'_>> = answers
@@ -136,12 +135,4 @@ fn read(path: &Path) -> anyhow::Result<Picture> {
 /// Position of the first photograph of the same individual.
 fn group(photos: &[Photo], photo: &Photo) -> usize {
     photos.iter().position(|other| other.individual == photo.individual).unwrap_or_default()
-}
-
-fn lowest_known(taxonomy: &Taxonomy, photo: &Photo) -> TaxonIndex {
-    let depth = photo.lineage.levels().len();
-    (1..=depth)
-        .rev()
-        .find_map(|depth| taxonomy.find_lineage(&photo.lineage.truncated(depth)))
-        .unwrap_or(TaxonIndex::ROOT)
 }

@@ -33,9 +33,33 @@ pub enum DecideError {
 pub struct Decider {
     model: LoadedModel,
     eye: Eye,
+    verdict: Verdict,
+}
+
+/// From probabilities to an answer.
+struct Verdict {
     control: SpecificityControl,
     cut_offs: CutOffs,
     expectation: Expectation,
+}
+
+impl Verdict {
+    /// The answer for leaf probabilities `[leaves]`; `latency_ms` is asked when it is found.
+    fn answer(
+        &mut self,
+        taxonomy: &Taxonomy,
+        probabilities: &[f32],
+        latency_ms: impl FnOnce() -> f64,
+    ) -> Result<Answer, ProbabilityError> {
+        let priors = self.expectation.follow(taxonomy, this_month());
+        let decision = self.control.decide(taxonomy, probabilities, self.cut_offs.thresholds(), priors)?;
+        let cut_off = self.cut_offs.of(taxonomy, decision.taxon);
+        let mut answer = Answer::new(taxonomy, &decision, cut_off, latency_ms());
+        let lineage = self.control.lineage(taxonomy, decision.taxon);
+        answer.lineage_probabilities = lineage.map(|(_, probability)| rounded(probability, 6)).collect();
+        answer.checklist = self.expectation.in_force();
+        Ok(answer)
+    }
 }
 
 impl Decider {
@@ -47,7 +71,8 @@ impl Decider {
         let cut_offs = dial.cut_offs(&model.taxonomy, &model.calibration)?;
         let expectation = Expectation::new(expected, &model.taxonomy, this_month())?;
         let eye = Eye::new(&model.views, model.taxonomy.leaf_count());
-        Ok(Self { eye, control: SpecificityControl::new(), cut_offs, expectation, model })
+        let verdict = Verdict { control: SpecificityControl::new(), cut_offs, expectation };
+        Ok(Self { eye, verdict, model })
     }
 
     /// Decides as sure as `dial` says from now on.
@@ -55,7 +80,7 @@ impl Decider {
     /// # Errors
     /// If the model was not measured for a target, or a subtree is none of its; the dial then stays as it was.
     pub fn turn(&mut self, dial: &Dial) -> Result<(), DialError> {
-        self.cut_offs = dial.cut_offs(&self.model.taxonomy, &self.model.calibration)?;
+        self.verdict.cut_offs = dial.cut_offs(&self.model.taxonomy, &self.model.calibration)?;
         Ok(())
     }
 
@@ -64,7 +89,7 @@ impl Decider {
     /// # Errors
     /// If a taxon is none of this model; what was expected before then stays.
     pub fn expect(&mut self, expected: &Expected) -> Result<(), NameError> {
-        self.expectation = Expectation::new(expected, &self.model.taxonomy, this_month())?;
+        self.verdict.expectation = Expectation::new(expected, &self.model.taxonomy, this_month())?;
         Ok(())
     }
 
@@ -81,16 +106,8 @@ impl Decider {
         let begun = Instant::now();
         let model = &mut self.model;
         let probabilities = self.eye.look(&model.views, model.engine.as_mut(), picture, region, focus)?;
-        let priors = self.expectation.follow(&model.taxonomy, this_month());
-        let decision =
-            self.control.decide(&model.taxonomy, probabilities, self.cut_offs.thresholds(), priors)?;
-        let latency_ms = begun.elapsed().as_secs_f64() * 1000.0;
-        let cut_off = self.cut_offs.of(&model.taxonomy, decision.taxon);
-        let mut answer = Answer::new(&model.taxonomy, &decision, cut_off, latency_ms);
-        let lineage = self.control.lineage(&model.taxonomy, decision.taxon);
-        answer.lineage_probabilities = lineage.map(|(_, probability)| rounded(probability, 6)).collect();
-        answer.checklist = self.expectation.in_force();
-        Ok(answer)
+        let latency_ms = || begun.elapsed().as_secs_f64() * 1000.0;
+        Ok(self.verdict.answer(&model.taxonomy, probabilities, latency_ms)?)
     }
 
     /// The leaf probabilities `[leaves]` of the region last decided on.
@@ -104,15 +121,7 @@ impl Decider {
     /// # Errors
     /// If they are not a distribution over the leaves.
     pub fn conclude(&mut self, probabilities: &[f32], latency_ms: f64) -> Result<Answer, DecideError> {
-        let taxonomy = &self.model.taxonomy;
-        let priors = self.expectation.follow(taxonomy, this_month());
-        let decision = self.control.decide(taxonomy, probabilities, self.cut_offs.thresholds(), priors)?;
-        let cut_off = self.cut_offs.of(taxonomy, decision.taxon);
-        let mut answer = Answer::new(taxonomy, &decision, cut_off, latency_ms);
-        let lineage = self.control.lineage(taxonomy, decision.taxon);
-        answer.lineage_probabilities = lineage.map(|(_, probability)| rounded(probability, 6)).collect();
-        answer.checklist = self.expectation.in_force();
-        Ok(answer)
+        Ok(self.verdict.answer(&self.model.taxonomy, probabilities, || latency_ms)?)
     }
 
     /// Targets and thresholds of the model.
@@ -124,7 +133,7 @@ impl Decider {
     /// The cut-off in force where no subtree has its own.
     #[must_use]
     pub fn cut_off(&self) -> CutOff {
-        self.cut_offs.everywhere()
+        self.verdict.cut_offs.everywhere()
     }
 
     /// Which model answers.

@@ -5,7 +5,7 @@ mod table;
 
 use std::path::PathBuf;
 
-use fieldmark_models::taxonomy::{Lineage, Taxonomy, TaxonomyBuilder, TaxonomyError};
+use fieldmark_models::taxonomy::{Lineage, TaxonIndex, Taxonomy, TaxonomyBuilder, TaxonomyError};
 
 pub use split::{Split, random_split};
 pub use table::{Dropped, TableError, read_table};
@@ -29,6 +29,16 @@ impl Photo {
             .levels()
             .last()
             .is_some_and(|(rank, _)| rank == &fieldmark_models::taxonomy::Rank::Species)
+    }
+
+    /// The lowest taxon of its lineage that `taxonomy` has; the root where it has none.
+    #[must_use]
+    pub fn lowest_known(&self, taxonomy: &Taxonomy) -> TaxonIndex {
+        let depth = self.lineage.levels().len();
+        (1..=depth)
+            .rev()
+            .find_map(|depth| taxonomy.find_lineage(&self.lineage.truncated(depth)))
+            .unwrap_or(TaxonIndex::ROOT)
     }
 }
 

@@ -93,7 +93,7 @@ pub fn trials(
         let head = train_head(&taxonomy, &training, &recipe.transfer, &recipe.train, seed);
         for (positions, seen) in [(&split.held_out, true), (&split.unseen, false)] {
             for &photo in positions.iter().filter(|&&photo| photos[photo].is_species()) {
-                let truth = lowest_known(&taxonomy, &photos[photo]);
+                let truth = photos[photo].lowest_known(&taxonomy);
                 let seen = seen && taxonomy.find_lineage(&photos[photo].lineage).is_some();
                 let trained_on = if seen { sizes.get(&truth).copied().unwrap_or_default() } else { 0 };
                 for (&kind, row) in features[photo].kinds.iter().zip(&features[photo].rows) {
@@ -117,14 +117,6 @@ fn class_sizes(taxonomy: &Taxonomy, photos: &[Photo], positions: &[usize]) -> BT
         *sizes.entry(label).or_default() += 1;
     }
     sizes
-}
-
-fn lowest_known(taxonomy: &Taxonomy, photo: &Photo) -> TaxonIndex {
-    let depth = photo.lineage.levels().len();
-    (1..=depth)
-        .rev()
-        .find_map(|depth| taxonomy.find_lineage(&photo.lineage.truncated(depth)))
-        .unwrap_or(TaxonIndex::ROOT)
 }
 
 /// `scale * W z + b` for a feature at unit length.

@@ -5,7 +5,7 @@
 //! threads, [`cli`] to people.
 //!
 //! The frame path (capture, engine, decision) runs on threads of its own and never waits for the network.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod alert;
 pub mod capture;

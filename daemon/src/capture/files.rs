@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::{Captured, Delivery, Frame, Source, SourceError, read_picture};
-use crate::config::FilesConfig;
+use super::{Captured, Delivery, Frame, FrameImage, Source, SourceError, read_picture};
+use crate::config::{FilesConfig, Pace};
 
 const EXTENSIONS: [&str; 13] =
     ["bmp", "gif", "jpe", "jpeg", "jpg", "pbm", "pgm", "png", "pnm", "ppm", "tif", "tiff", "webp"];
@@ -17,13 +17,14 @@ pub struct FilesSource {
     position: usize,
     sequence: u64,
     due: Option<Instant>,
+    taken: Option<jiff::Timestamp>,
 }
 
 impl FilesSource {
     /// Nothing is read yet.
     #[must_use]
     pub fn new(config: FilesConfig) -> Self {
-        Self { config, files: Vec::new(), position: 0, sequence: 0, due: None }
+        Self { config, files: Vec::new(), position: 0, sequence: 0, due: None, taken: None }
     }
 
     /// The pictures there are now, as far as their names tell.
@@ -70,31 +71,69 @@ impl FilesSource {
         Ok(file)
     }
 
-    /// Sleeps until the next picture is due. A slow disk delays pictures, it does not make them come in bursts.
-    fn wait(&mut self) {
+    /// Sleeps until the picture at `path` is due, and returns when it was taken. A slow disk delays pictures, it
+    /// does not make them come in bursts.
+    fn wait(&mut self, path: &Path) -> Result<jiff::Timestamp, String> {
         let now = Instant::now();
-        let due = self.due.map_or(now, |due| due.max(now));
+        let (due, taken) = match self.config.pace {
+            Pace::Every(period) => {
+                let due = self.due.map_or(now, |due| due.max(now));
+                std::thread::sleep(due - now);
+                self.due = Some(due + period);
+                return Ok(jiff::Timestamp::now());
+            }
+            Pace::Recorded => {
+                let taken = recorded(path)
+                    .ok_or("its name does not begin with a time such as 20261123T053207.123Z")?;
+                let since = self.taken.map(|before| taken.duration_since(before).unsigned_abs());
+                // The beginning of another round is no journey back in time.
+                let forward = self.taken.is_none_or(|before| taken >= before);
+                let pause = since.filter(|_| forward).unwrap_or_default();
+                (self.due.map_or(now, |due| (due + pause).max(now)), taken)
+            }
+        };
         std::thread::sleep(due - now);
-        self.due = Some(due + self.config.period);
+        (self.due, self.taken) = (Some(due), Some(taken));
+        Ok(taken)
     }
+}
+
+/// The time a name such as `20261123T053207.123Z-pond.jpg` begins with.
+fn recorded(path: &Path) -> Option<jiff::Timestamp> {
+    let name = path.file_stem()?.to_str()?;
+    let (time, _) = name.split_once('Z')?;
+    jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S%.f", time)
+        .ok()?
+        .in_tz("UTC")
+        .ok()
+        .map(|zoned| zoned.timestamp())
 }
 
 impl Source for FilesSource {
     fn next(&mut self, _buffer: Vec<u8>) -> Result<Captured, SourceError> {
         let Some(path) = self.advance()? else { return Ok(Captured::End) };
-        self.wait();
+        let skipped = |why: String| Captured::Skipped(format!("{}: {why}", path.display()), Vec::new());
+        let time = match self.wait(&path) {
+            Ok(time) => time,
+            Err(why) => return Ok(skipped(why)),
+        };
         match read_picture(&path) {
             Ok(picture) => {
                 let sequence = self.sequence;
                 self.sequence += 1;
-                Ok(Captured::Frame(Frame { picture, time: jiff::Timestamp::now(), sequence }))
+                let image = FrameImage::Picture(picture);
+                Ok(Captured::Frame(Frame { image, time, sequence }))
             }
-            Err(error) => Ok(Captured::Skipped(format!("{}: {error}", path.display()))),
+            Err(error) => Ok(skipped(error.to_string())),
         }
     }
 
     fn delivery(&self) -> Delivery {
-        Delivery { format: "files".into(), size: None, fps: Some(1.0 / self.config.period.as_secs_f64()) }
+        let fps = match self.config.pace {
+            Pace::Every(period) => Some(1.0 / period.as_secs_f64()),
+            Pace::Recorded => None,
+        };
+        Delivery { format: "files".into(), size: None, fps, device: None }
     }
 }
 
@@ -111,7 +150,15 @@ mod tests {
 
     fn source(folder: &Path, repeat: bool) -> FilesSource {
         let paths = vec![folder.to_owned()];
-        FilesSource::new(FilesConfig { paths, repeat, period: Duration::from_micros(1) })
+        let pace = Pace::Every(Duration::from_micros(1));
+        FilesSource::new(FilesConfig { paths, repeat, pace })
+    }
+
+    fn width(captured: &Captured) -> Option<u32> {
+        match captured {
+            Captured::Frame(frame) => Some(frame.size().0),
+            _ => None,
+        }
     }
 
     fn picture(path: &Path) {
@@ -126,9 +173,9 @@ mod tests {
         std::fs::write(folder.path().join("notes.txt"), b"ignored").expect("write");
         let mut source = source(folder.path(), false);
         assert!(
-            matches!(source.next(Vec::new()), Ok(Captured::Skipped(why)) if why.contains("a.JPG: cannot decode"))
+            matches!(source.next(Vec::new()), Ok(Captured::Skipped(why, _)) if why.contains("a.JPG: cannot decode"))
         );
-        assert!(matches!(source.next(Vec::new()), Ok(Captured::Frame(frame)) if frame.picture.width() == 8));
+        assert_eq!(source.next(Vec::new()).ok().as_ref().and_then(width), Some(8));
         assert!(matches!(source.next(Vec::new()), Ok(Captured::End)));
     }
 
@@ -137,6 +184,27 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let error = source(folder.path(), true).next(Vec::new()).expect_err("nothing there").to_string();
         assert!(error.contains("holds no picture: put BMP"), "{error}");
+    }
+
+    #[test]
+    fn recorded_frames_come_at_their_own_pace_and_with_their_own_time() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in ["20261123T053207.000Z.png", "20261123T053207.300Z-b.png", "noon.png"] {
+            picture(&folder.path().join(name));
+        }
+        let paths = vec![folder.path().to_owned()];
+        let mut source = FilesSource::new(FilesConfig { paths, repeat: true, pace: Pace::Recorded });
+        let begun = Instant::now();
+        let mut next = || match source.next(Vec::new()) {
+            Ok(Captured::Frame(frame)) => frame.time.to_string(),
+            Ok(Captured::Skipped(why, _)) => why,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(next(), "2026-11-23T05:32:07Z");
+        assert_eq!(next(), "2026-11-23T05:32:07.3Z");
+        assert!(begun.elapsed() >= Duration::from_millis(300));
+        assert!(next().contains("noon.png: its name does not begin with a time"));
+        assert_eq!(next(), "2026-11-23T05:32:07Z", "another round");
     }
 
     #[test]

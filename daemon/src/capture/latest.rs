@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +28,23 @@ pub struct CameraCounts {
     pub waiting: u64,
 }
 
+/// What became of a frame that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It got a decision.
+    Decided,
+    /// It could not be decoded.
+    Undecodable,
+    /// It got no decision.
+    Undecided,
+}
+
 #[derive(Default)]
 struct Slot {
     frame: Option<Frame>,
     spare: Vec<Vec<u8>>,
     counts: CameraCounts,
+    undecodable_since: Option<Instant>,
 }
 
 #[derive(Default)]
@@ -79,7 +91,7 @@ impl LatestFrames {
             slot.counts.captured += 1;
             if let Some(older) = slot.frame.replace(frame) {
                 slot.counts.dropped += 1;
-                keep(&mut slot.spare, older.picture.into_rgb());
+                keep(&mut slot.spare, older.into_buffer());
             } else {
                 slot.counts.waiting += 1;
             }
@@ -88,11 +100,25 @@ impl LatestFrames {
         self.ready.notify_one();
     }
 
-    /// Counts a frame that could not be decoded.
-    pub fn skip(&self, camera: usize) {
+    /// Counts something that should have been a frame, and takes the memory meant for it back.
+    pub fn skip(&self, camera: usize, buffer: Vec<u8>) {
         if let Some(slot) = self.lock().slots.get_mut(camera) {
             slot.counts.captured += 1;
             slot.counts.skipped += 1;
+            keep(&mut slot.spare, buffer);
+        }
+    }
+
+    /// How long every frame that was taken could not be decoded; nothing when the last one could.
+    #[must_use]
+    pub fn undecodable_for(&self, camera: usize) -> Option<Duration> {
+        self.lock().slots.get(camera)?.undecodable_since.map(|since| since.elapsed())
+    }
+
+    /// Begins anew with [`Self::undecodable_for`].
+    pub fn forget_undecodable(&self, camera: usize) {
+        if let Some(slot) = self.lock().slots.get_mut(camera) {
+            slot.undecodable_since = None;
         }
     }
 
@@ -128,15 +154,19 @@ impl LatestFrames {
     }
 
     /// Settles what became of a taken frame and takes its memory back.
-    pub fn settle(&self, camera: usize, frame: Frame, decided: bool) {
+    pub fn settle(&self, camera: usize, frame: Frame, outcome: Outcome) {
         if let Some(slot) = self.lock().slots.get_mut(camera) {
             slot.counts.waiting = slot.counts.waiting.saturating_sub(1);
-            if decided {
-                slot.counts.inferred += 1;
-            } else {
-                slot.counts.skipped += 1;
+            match outcome {
+                Outcome::Decided => slot.counts.inferred += 1,
+                Outcome::Undecodable | Outcome::Undecided => slot.counts.skipped += 1,
             }
-            keep(&mut slot.spare, frame.picture.into_rgb());
+            if outcome == Outcome::Undecodable {
+                slot.undecodable_since.get_or_insert_with(Instant::now);
+            } else {
+                slot.undecodable_since = None;
+            }
+            keep(&mut slot.spare, frame.into_buffer());
         }
     }
 
@@ -161,8 +191,9 @@ impl LatestFrames {
     }
 }
 
+/// A buffer without memory is no help.
 fn keep(spare: &mut Vec<Vec<u8>>, buffer: Vec<u8>) {
-    if spare.len() < SPARE_BUFFERS {
+    if spare.len() < SPARE_BUFFERS && buffer.capacity() > 0 {
         spare.push(buffer);
     }
 }
@@ -173,10 +204,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::capture::FrameImage;
 
     fn frame(sequence: u64) -> Frame {
         let picture = Picture::from_rgb(1, 1, vec![0; 3]).expect("a pixel");
-        Frame { picture, time: jiff::Timestamp::UNIX_EPOCH, sequence }
+        Frame { image: FrameImage::Picture(picture), time: jiff::Timestamp::UNIX_EPOCH, sequence }
     }
 
     #[test]
@@ -186,6 +218,21 @@ mod tests {
         frames.put(0, frame(1));
         assert!(matches!(frames.take(Duration::ZERO), Taken::Frame(0, frame) if frame.sequence == 1));
         assert_eq!(frames.buffer(0).len(), 3, "the older frame's memory is used again");
+    }
+
+    #[test]
+    fn frames_that_cannot_be_decoded_are_noticed_until_one_can() {
+        let frames = LatestFrames::new(1);
+        let settle = |outcome| {
+            frames.put(0, frame(0));
+            if let Taken::Frame(camera, frame) = frames.take(Duration::ZERO) {
+                frames.settle(camera, frame, outcome);
+            }
+            frames.undecodable_for(0).is_some()
+        };
+        assert!(!settle(Outcome::Undecided), "the engine's fault");
+        assert!(settle(Outcome::Undecodable));
+        assert!(!settle(Outcome::Decided));
     }
 
     #[test]
@@ -210,12 +257,13 @@ mod tests {
             for (sequence, step) in (0..).zip(steps) {
                 match step {
                     0 | 1 => frames.put(usize::from(step), frame(sequence)),
-                    2 => frames.skip(0),
+                    2 => frames.skip(0, Vec::new()),
                     3 => if let Taken::Frame(camera, frame) = frames.take(Duration::ZERO) {
                         taken.push((camera, frame));
                     },
                     _ => if let Some((camera, frame)) = taken.pop() {
-                        frames.settle(camera, frame, sequence % 2 == 0);
+                        let outcomes = [Outcome::Decided, Outcome::Undecodable, Outcome::Undecided];
+                        frames.settle(camera, frame, outcomes[sequence as usize % 3]);
                     },
                 }
                 for counts in frames.counts(&["a".into(), "b".into()]).values() {

@@ -1,43 +1,45 @@
 //! Frames, from files or cameras, always the latest one.
+//!
+//! [`Source`]s give frames, a [`CaptureThread`] each drives them and says how its camera is, [`LatestFrames`] hands
+//! the newest one over, [`FrameDecoder`] makes a picture of it, no larger than the views need.
 
 mod files;
+mod frame;
+mod jpeg;
 mod latest;
+mod layout;
+mod negotiate;
+mod pixels;
+mod supervision;
 mod thread;
 #[cfg(feature = "v4l")]
 mod v4l;
-mod yuyv;
 
 use std::path::PathBuf;
 
 use fieldmark_models::picture::{Picture, PictureError};
 
 pub use files::FilesSource;
-pub use latest::{CameraCounts, LatestFrames, Taken};
-pub use thread::{CameraState, CaptureThread, StateChange};
+pub use frame::{DecodeError, Frame, FrameDecoder, FrameImage};
+pub use jpeg::JpegReader;
+pub use latest::{CameraCounts, LatestFrames, Outcome, Taken};
+pub use layout::{Colour, FrameFlaw, Layout, Matrix};
+pub use negotiate::{Choice, Offer, Sizes, choose};
+pub use pixels::Reducer;
+pub use supervision::{CameraState, StateChange, Supervision};
+pub use thread::CaptureThread;
 #[cfg(feature = "v4l")]
-pub use v4l::{Device, V4lSource, devices};
-pub use yuyv::{YuyvError, yuyv_to_rgb};
+pub use v4l::{Control, Device, Format, Prospect, V4lSource, devices, prospect};
 
 use crate::config::{CameraConfig, CameraSource};
-
-/// One picture of a camera.
-#[derive(Debug)]
-pub struct Frame {
-    /// The pixels.
-    pub picture: Picture,
-    /// When it was taken, by the system's clock.
-    pub time: jiff::Timestamp,
-    /// Number of the frame, from 0, as its source counts.
-    pub sequence: u64,
-}
 
 /// What a source answers when asked for the next frame.
 #[derive(Debug)]
 pub enum Captured {
     /// A frame.
     Frame(Frame),
-    /// Something that should have been a frame and is none: counted, told, passed over.
-    Skipped(String),
+    /// Something that should have been a frame and is none: counted, told, passed over. The buffer comes back.
+    Skipped(String, Vec<u8>),
     /// There will be no more.
     End,
 }
@@ -45,12 +47,14 @@ pub enum Captured {
 /// What a camera delivers, as its status message tells.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Delivery {
-    /// `MJPG`, `YUYV` or `files`.
+    /// Four characters such as `MJPG`, or `files`.
     pub format: String,
     /// Pixels, where all frames are alike.
     pub size: Option<(u32, u32)>,
     /// Frames a second as granted or configured.
     pub fps: Option<f64>,
+    /// The device file in use, where there is one.
+    pub device: Option<PathBuf>,
 }
 
 /// Why a source gives no frames, for now.
@@ -72,22 +76,54 @@ pub enum SourceError {
     /// A device does not do what is asked of it.
     #[error("{device}: {attempt} failed: {source}{advice}")]
     Device {
-        /// Device file.
-        device: PathBuf,
+        /// Device as configured.
+        device: String,
         /// What was tried.
         attempt: &'static str,
         /// What the system said.
         source: std::io::Error,
         /// What to do next, with a leading semicolon, or nothing.
-        advice: String,
+        advice: &'static str,
     },
-    /// The driver insists on a format nobody here reads.
-    #[error("{device} delivers {granted}; fieldmark reads MJPG and YUYV: set `format` to one the camera has")]
+    /// No frame in time.
+    #[error("{device}: no frame for {seconds} s; check cable and power, or raise `stall_timeout_s`")]
+    Stalled {
+        /// Device as configured.
+        device: String,
+        /// How long it was waited.
+        seconds: f64,
+    },
+    /// Nothing here reads what the camera has.
+    #[error("{device} has {offered}, and not {wanted}; see `fieldmarkd cameras` for what to set `format` to")]
     Format {
-        /// Device file.
-        device: PathBuf,
-        /// Four characters as granted.
-        granted: String,
+        /// Device as configured.
+        device: String,
+        /// Formats it has.
+        offered: String,
+        /// Formats looked for.
+        wanted: String,
+    },
+    /// A control that is not there, or a value it does not take.
+    #[error(
+        "{device}: control {control} = {value}: {reason}; see `fieldmarkd cameras` for the controls it has"
+    )]
+    Control {
+        /// Device as configured.
+        device: String,
+        /// Its name.
+        control: String,
+        /// The value as configured.
+        value: i64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The v4l library gave up.
+    #[error("{device}: {attempt} failed inside the v4l library; the lines above say where")]
+    Library {
+        /// Device as configured.
+        device: String,
+        /// What was tried.
+        attempt: &'static str,
     },
     /// Not compiled in.
     #[error("this build has no Video4Linux: build with the cargo feature `v4l`, or use source = \"files\"")]
@@ -96,11 +132,14 @@ pub enum SourceError {
 
 /// Gives frames one after the other.
 pub trait Source: Send {
-    /// Waits for the next frame and writes it into `buffer`, whatever that held, where the format allows.
+    /// Waits for the next frame and writes it into `buffer`, whatever that held.
     ///
     /// # Errors
     /// If there is no frame for now. Asking again tries again from the start.
     fn next(&mut self, buffer: Vec<u8>) -> Result<Captured, SourceError>;
+
+    /// Lets go of what is open, so that [`Self::next`] begins anew.
+    fn close(&mut self) {}
 
     /// What is delivered; known after the first frame.
     fn delivery(&self) -> Delivery;
@@ -114,7 +153,7 @@ pub fn open(camera: &CameraConfig) -> Result<Box<dyn Source>, SourceError> {
     match &camera.source {
         CameraSource::Files(files) => Ok(Box::new(FilesSource::new(files.clone()))),
         #[cfg(feature = "v4l")]
-        CameraSource::V4l(device) => Ok(Box::new(V4lSource::new(device.clone()))),
+        CameraSource::V4l(device) => Ok(Box::new(V4lSource::new(device.clone(), camera.stall_timeout))),
         #[cfg(not(feature = "v4l"))]
         CameraSource::V4l(_) => Err(SourceError::NoV4l),
     }

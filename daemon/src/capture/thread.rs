@@ -3,43 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
-use super::{Captured, Delivery, LatestFrames, Source};
-
-/// Pause before a source that failed is tried again.
-const RETRY: Duration = Duration::from_secs(1);
-
-/// How a camera is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CameraState {
-    /// Not opened yet.
-    Starting,
-    /// Frames arrive.
-    Streaming,
-    /// No frames arrive; it is tried again and again.
-    Lost,
-    /// All pictures were shown.
-    Ended,
-    /// Its frames are passed over, by command.
-    Paused,
-}
-
-/// A camera is otherwise than before.
-#[derive(Debug, Clone, PartialEq)]
-pub struct StateChange {
-    /// Number of the camera.
-    pub camera: usize,
-    /// How it is now.
-    pub state: CameraState,
-    /// What it delivers.
-    pub delivery: Delivery,
-    /// Why, where that needs saying.
-    pub reason: Option<String>,
-}
+use super::supervision::Verdict;
+use super::{Captured, LatestFrames, Source, StateChange, Supervision};
 
 /// The running thread of one camera.
 pub struct CaptureThread {
@@ -52,13 +19,15 @@ struct Capture {
     name: String,
     source: Box<dyn Source>,
     frames: Arc<LatestFrames>,
-    state: CameraState,
+    supervision: Supervision,
+    patience: Duration,
     skipped: u64,
     tell: Box<dyn Fn(StateChange) + Send>,
 }
 
 impl CaptureThread {
-    /// Starts the thread of camera number `camera`; `tell` hears of every change of state.
+    /// Starts the thread of camera number `camera`, which is lost when it gives no usable frame for `patience`;
+    /// `tell` hears of every change of state.
     ///
     /// # Errors
     /// If the system gives no thread.
@@ -66,14 +35,16 @@ impl CaptureThread {
         camera: usize,
         name: &str,
         source: Box<dyn Source>,
+        patience: Duration,
         frames: Arc<LatestFrames>,
         tell: impl Fn(StateChange) + Send + 'static,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let (stopped, state) = (Arc::clone(&stop), CameraState::Starting);
-        let mut capture =
-            Capture { camera, name: name.into(), source, frames, state, skipped: 0, tell: Box::new(tell) };
+        let stopped = Arc::clone(&stop);
+        let (supervision, tell) = (Supervision::new(patience), Box::new(tell));
+        let name = name.to_owned();
         let thread = std::thread::Builder::new().name(format!("capture-{name}"));
+        let mut capture = Capture { camera, name, source, frames, supervision, patience, skipped: 0, tell };
         let handle = thread.spawn(move || while !stopped.load(Ordering::Relaxed) && capture.step() {})?;
         Ok(Self { stop, handle })
     }
@@ -88,41 +59,61 @@ impl CaptureThread {
 impl Capture {
     /// One frame; `false` after the last.
     fn step(&mut self) -> bool {
-        match self.source.next(self.frames.buffer(self.camera)) {
+        let verdict = match self.source.next(self.frames.buffer(self.camera)) {
             Ok(Captured::Frame(frame)) => {
                 self.frames.put(self.camera, frame);
-                self.change(CameraState::Streaming, None);
+                // Damage deep inside a frame only shows when it is decoded.
+                match self.frames.undecodable_for(self.camera) {
+                    Some(time) if time >= self.patience => {
+                        self.frames.forget_undecodable(self.camera);
+                        let seconds = self.patience.as_secs_f64();
+                        self.supervision.failed(format!("no frame could be decoded for {seconds} s"))
+                    }
+                    _ => self.supervision.frame(),
+                }
             }
-            Ok(Captured::Skipped(reason)) => {
-                self.frames.skip(self.camera);
+            Ok(Captured::Skipped(reason, buffer)) => {
+                self.frames.skip(self.camera, buffer);
                 self.skipped += 1;
                 // The first, and then ever more rarely: a camera may send thousands of bad frames.
                 if self.skipped.is_power_of_two() {
                     tracing::warn!(camera = %self.name, skipped = self.skipped, "a frame was skipped: {reason}");
                 }
+                self.supervision.unusable(&reason, Instant::now())
             }
             Ok(Captured::End) => {
-                self.change(CameraState::Ended, None);
+                self.supervision.ended();
+                self.tell();
                 return false;
             }
-            Err(error) => {
-                self.change(CameraState::Lost, Some(error.to_string()));
-                std::thread::park_timeout(RETRY);
+            Err(error) => self.supervision.failed(error.to_string()),
+        };
+        match verdict {
+            Verdict::Same => {}
+            Verdict::Changed => self.tell(),
+            Verdict::Retry(pause, news) => {
+                // Told with what was delivered until now.
+                if news {
+                    self.tell();
+                }
+                self.source.close();
+                std::thread::park_timeout(pause);
             }
         }
         true
     }
 
-    fn change(&mut self, state: CameraState, reason: Option<String>) {
-        if self.state == state {
-            return;
-        }
-        self.state = state;
+    fn tell(&self) {
+        let (state, delivery) = (self.supervision.state(), self.source.delivery());
+        let reason = self.supervision.reason().map(str::to_owned);
         match &reason {
-            Some(reason) => tracing::error!(camera = %self.name, "{reason} (trying again every second)"),
-            None => tracing::info!(camera = %self.name, ?state, "camera"),
+            Some(reason) => tracing::error!(camera = %self.name, "{reason} (trying again)"),
+            None => tracing::info!(
+                camera = %self.name, ?state, format = %delivery.format, size = ?delivery.size,
+                fps = ?delivery.fps, device = ?delivery.device, "camera"
+            ),
         }
-        let delivery = self.source.delivery();
-        (self.tell)(StateChange { camera: self.camera, state, delivery, reason });
+        let losses = self.supervision.losses();
+        (self.tell)(StateChange { camera: self.camera, state, delivery, reason, losses });
     }
 }

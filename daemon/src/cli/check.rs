@@ -8,7 +8,9 @@ use fieldmark_models::taxonomy::Taxonomy;
 use super::{Failure, run};
 use crate::alert::find_watched;
 use crate::capture::{FilesSource, SourceError, read_picture};
-use crate::config::{CameraConfig, CameraSource, Config, FilesConfig};
+#[cfg(feature = "v4l")]
+use crate::capture::{Prospect, prospect};
+use crate::config::{CameraConfig, CameraSource, Config, FilesConfig, V4lConfig};
 use crate::decide::{Expected, List};
 
 #[derive(Debug, Args)]
@@ -108,17 +110,19 @@ fn check_cameras(config: &Config) -> bool {
 fn check_camera(camera: &CameraConfig) -> Result<String, SourceError> {
     match &camera.source {
         CameraSource::Files(files) => check_files(files),
-        CameraSource::V4l(device) => {
-            let failed = |source| SourceError::Device {
-                device: device.device.clone(),
-                attempt: "looking for it",
-                source,
-                advice: "; plug the camera in, or see `fieldmarkd cameras` for the ones there are".into(),
-            };
-            std::fs::metadata(&device.device).map_err(failed)?;
-            Ok(format!("{} is there", device.device.display()))
-        }
+        CameraSource::V4l(device) => check_device(device),
     }
+}
+
+#[cfg(feature = "v4l")]
+fn check_device(device: &V4lConfig) -> Result<String, SourceError> {
+    let Prospect { path, choice } = prospect(device)?;
+    Ok(format!("{} gives {choice}", path.display()))
+}
+
+#[cfg(not(feature = "v4l"))]
+fn check_device(_device: &V4lConfig) -> Result<String, SourceError> {
+    Err(SourceError::NoV4l)
 }
 
 fn check_files(files: &FilesConfig) -> Result<String, SourceError> {

@@ -9,6 +9,7 @@ mod listen;
 mod nodes;
 mod record;
 mod run;
+mod snapshot;
 mod watch;
 
 use std::path::PathBuf;
@@ -47,6 +48,9 @@ enum DaemonCommand {
     /// List the cameras of this machine.
     #[command(after_help = "Example: fieldmarkd cameras --json")]
     Cameras(cameras::CamerasArguments),
+    /// Write one picture of a camera as JPEG.
+    #[command(after_help = "Example: fieldmarkd snapshot --camera /dev/video0 out.jpg")]
+    Snapshot(snapshot::SnapshotArguments),
 }
 
 impl Fieldmarkd {
@@ -60,6 +64,7 @@ impl Fieldmarkd {
             (Some(DaemonCommand::Check(arguments)), _) => check::execute(&arguments),
             (Some(DaemonCommand::Classify(arguments)), _) => classify::execute(&arguments),
             (Some(DaemonCommand::Cameras(arguments)), _) => cameras::execute(&arguments),
+            (Some(DaemonCommand::Snapshot(arguments)), _) => snapshot::execute(&arguments),
             (None, Some(config)) => run::execute(&run::RunArguments { config }),
             (None, None) => Err(Failure::usage(anyhow::anyhow!(
                 "nothing to do: give --config FILE to run the daemon, or see fieldmarkd --help"

@@ -6,31 +6,20 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
 
-use fieldmark_models::views::FractionBox;
-
+use super::camera::{CameraConfig, camera};
 use super::model::{ModelConfig, model};
 use super::mqtt::{MqttConfig, mqtt};
 use super::outbox::{OutboxConfig, outbox};
-use super::publishing::{SnapshotConfig, commands, snapshot, tracks, watch};
-use super::raw::{RawBroker, RawCamera, RawConfig};
-use super::refusal::{ConfigError, in_range, refuse, whole};
+use super::publishing::{SnapshotConfig, commands, snapshot, watch};
+use super::raw::{RawBroker, RawConfig};
+use super::refusal::{ConfigError, refuse};
 use crate::alert::AlertRules;
 use crate::command::CommandKind;
-use crate::track::TrackRules;
 
 /// Name of a node: one topic level.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodeName(String);
-
-/// Name of a camera: one topic level, lower-case because configuration keys are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct CameraName(String);
-
-/// Second topic levels that are not cameras.
-const RESERVED: [&str; 6] = ["status", "info", "metrics", "cmd", "reply", "model"];
 
 impl NodeName {
     /// # Errors
@@ -52,101 +41,11 @@ impl NodeName {
     }
 }
 
-impl CameraName {
-    /// # Errors
-    /// If `name` is not 1 to 64 of a-z, 0-9, `-` and `_`, or names a topic of the node itself.
-    pub fn new(name: &str) -> Result<Self, ConfigError> {
-        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_".contains(c);
-        if name.is_empty() || name.len() > 64 || !name.chars().all(fits) || RESERVED.contains(&name) {
-            let rule = format!(
-                "name a camera with 1 to 64 of a-z, 0-9, - and _, and not one of {}",
-                RESERVED.join(", ")
-            );
-            return refuse("camera", format!("{name:?}"), rule);
-        }
-        Ok(Self(name.into()))
-    }
-
-    /// The name.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// The broker inside the daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerConfig {
     /// Address it listens on.
     pub listen: SocketAddr,
-}
-
-/// Pictures from files.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FilesConfig {
-    /// Folders are read in name order; files in the order given.
-    pub paths: Vec<PathBuf>,
-    /// Begin again after the last one.
-    pub repeat: bool,
-    /// Time between two pictures.
-    pub period: Duration,
-}
-
-/// How a camera hands over pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PixelFormat {
-    /// Motion JPEG.
-    Mjpg,
-    /// Packed 4:2:2, two bytes a pixel.
-    Yuyv,
-}
-
-impl PixelFormat {
-    /// The four characters Video4Linux knows it by.
-    #[must_use]
-    pub fn fourcc(self) -> &'static [u8; 4] {
-        match self {
-            Self::Mjpg => b"MJPG",
-            Self::Yuyv => b"YUYV",
-        }
-    }
-}
-
-/// A Video4Linux camera. The driver may grant other values than asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct V4lConfig {
-    /// Device file.
-    pub device: PathBuf,
-    /// Width asked for, pixels.
-    pub width: u32,
-    /// Height asked for, pixels.
-    pub height: u32,
-    /// Frames a second asked for.
-    pub fps: u32,
-    /// Pixel format asked for.
-    pub format: PixelFormat,
-}
-
-/// Where frames come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum CameraSource {
-    /// Picture files.
-    Files(FilesConfig),
-    /// Video4Linux.
-    V4l(V4lConfig),
-}
-
-/// One camera.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CameraConfig {
-    /// Its name in topics.
-    pub name: CameraName,
-    /// Where its frames come from.
-    pub source: CameraSource,
-    /// Part of the frame to classify; the whole frame when absent.
-    pub region: Option<FractionBox>,
-    /// When frames make one track; `None` publishes every decision.
-    pub tracks: Option<TrackRules>,
 }
 
 /// Everything, checked.
@@ -215,90 +114,6 @@ fn broker(raw: &RawBroker) -> Result<Option<BrokerConfig>, ConfigError> {
         return refuse("broker.listen", format!("{text:?}"), "give a port from 1 to 65535");
     }
     Ok(raw.embedded.unwrap_or(false).then_some(BrokerConfig { listen }))
-}
-
-fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, ConfigError> {
-    let checked_name = CameraName::new(name)?;
-    let key = |key: &str| format!("camera.{name}.{key}");
-    let source = match raw.source.as_deref() {
-        Some("files") => CameraSource::Files(files(&key, raw)?),
-        Some("v4l") => CameraSource::V4l(v4l(&key, raw)?),
-        Some(other) => return refuse(key("source"), format!("{other:?}"), "give \"files\" or \"v4l\""),
-        None => return refuse(key("source"), "(absent)", "give \"files\" or \"v4l\""),
-    };
-    let region = match raw.region {
-        Some([left, top, right, bottom]) => match FractionBox::new(left, top, right, bottom) {
-            Ok(region) => Some(region),
-            Err(error) => return refuse(key("region"), format!("{:?}", error.0), error.to_string()),
-        },
-        None => None,
-    };
-    let tracks = tracks(&key, raw, matches!(source, CameraSource::V4l(_)))?;
-    Ok(CameraConfig { name: checked_name, source, region, tracks })
-}
-
-fn files(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<FilesConfig, ConfigError> {
-    let foreign = [
-        ("device", raw.device.is_some()),
-        ("width", raw.width.is_some()),
-        ("height", raw.height.is_some()),
-        ("fps", raw.fps.is_some()),
-        ("format", raw.format.is_some()),
-    ];
-    refuse_foreign(key, &foreign, "files")?;
-    let paths = match (&raw.folder, &raw.files) {
-        (Some(folder), None) => vec![folder.clone()],
-        (None, Some(files)) if !files.is_empty() => files.clone(),
-        (None, Some(_)) => return refuse(key("files"), "[]", "name at least one picture"),
-        (Some(_), Some(_)) => {
-            return refuse(key("files"), "[…]", "give a folder or a list of files, not both");
-        }
-        (None, None) => {
-            return refuse(
-                key("folder"),
-                "(absent)",
-                "give a folder of pictures, or `files`, a list of them",
-            );
-        }
-    };
-    let rate = in_range(key("rate_hz"), raw.rate_hz.unwrap_or(1.0), 0.001, 1000.0, "pictures a second")?;
-    let period = Duration::from_secs_f64(1.0 / rate);
-    Ok(FilesConfig { paths, repeat: raw.repeat.unwrap_or(true), period })
-}
-
-fn v4l(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<V4lConfig, ConfigError> {
-    let foreign = [
-        ("folder", raw.folder.is_some()),
-        ("files", raw.files.is_some()),
-        ("loop", raw.repeat.is_some()),
-        ("rate_hz", raw.rate_hz.is_some()),
-    ];
-    refuse_foreign(key, &foreign, "v4l")?;
-    let format = match raw.format.as_deref().unwrap_or("mjpg") {
-        "mjpg" => PixelFormat::Mjpg,
-        "yuyv" => PixelFormat::Yuyv,
-        other => return refuse(key("format"), format!("{other:?}"), "give \"mjpg\" or \"yuyv\""),
-    };
-    Ok(V4lConfig {
-        device: raw.device.clone().unwrap_or_else(|| "/dev/video0".into()),
-        width: whole(key("width"), raw.width.unwrap_or(1280), 16, 16_384, "pixels")?,
-        height: whole(key("height"), raw.height.unwrap_or(720), 16, 16_384, "pixels")?,
-        fps: whole(key("fps"), raw.fps.unwrap_or(10), 1, 240, "frames a second")?,
-        format,
-    })
-}
-
-fn refuse_foreign(
-    key: &impl Fn(&str) -> String,
-    foreign: &[(&str, bool)],
-    source: &str,
-) -> Result<(), ConfigError> {
-    match foreign.iter().find(|(_, present)| *present) {
-        Some((name, _)) => {
-            refuse(key(name), "…", format!("remove it: a camera with source = {source:?} has no such key"))
-        }
-        None => Ok(()),
-    }
 }
 
 #[cfg(test)]

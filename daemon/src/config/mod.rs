@@ -1,6 +1,7 @@
 //! What the daemon is told to do: a file, `conf.d/*.toml` beside it, and `FIELDMARK__…` in the environment,
 //! read into [`raw`] values as written and turned once into [`checked`] ones that everything else relies on.
 
+mod camera;
 mod checked;
 mod load;
 mod model;
@@ -10,17 +11,17 @@ mod publishing;
 mod raw;
 mod refusal;
 
-pub use checked::{
-    BrokerConfig, CameraConfig, CameraName, CameraSource, Config, FilesConfig, NodeName, PixelFormat,
-    V4lConfig,
+pub use camera::{
+    CameraConfig, CameraName, CameraSource, DeviceAddress, FilesConfig, Pace, PixelFormat, V4lConfig,
 };
+pub use checked::{BrokerConfig, Config, NodeName};
 pub use load::{LoadError, load, load_text};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
 pub use publishing::SnapshotConfig;
 pub use raw::{
-    RawBroker, RawCamera, RawCommands, RawConfig, RawHomeAssistant, RawLog, RawModel, RawMqtt, RawOutbox,
-    RawPlace, RawSnapshot, RawSubtree, RawWatch,
+    RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
+    RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawWatch,
 };
 pub use refusal::ConfigError;

@@ -210,16 +210,22 @@ pub struct RawCamera {
     pub repeat: Option<bool>,
     /// files: pictures a second.
     pub rate_hz: Option<f64>,
-    /// v4l: device file.
-    pub device: Option<PathBuf>,
+    /// files: `rate`, or `recorded` for names that begin with the time they were taken.
+    pub pace: Option<String>,
+    /// v4l: device file, a link to one, or bus info.
+    pub device: Option<String>,
     /// v4l: width asked for, pixels.
     pub width: Option<i64>,
     /// v4l: height asked for, pixels.
     pub height: Option<i64>,
     /// v4l: frames a second asked for.
     pub fps: Option<i64>,
-    /// v4l: `mjpg` or `yuyv`.
+    /// v4l: `auto`, `mjpg`, `yuyv`, `uyvy`, `nv12`, `rgb3` or `grey`.
     pub format: Option<String>,
+    /// v4l: values of the device's controls by name.
+    pub controls: BTreeMap<String, RawControl>,
+    /// v4l: seconds without a usable frame after which the camera is lost.
+    pub stall_timeout_s: Option<f64>,
     /// Part of the frame to classify: `[left, top, right, bottom]` in fractions.
     pub region: Option<[f64; 4]>,
     /// Follow organisms over frames; otherwise every decision is published.
@@ -228,4 +234,14 @@ pub struct RawCamera {
     pub track_gap_s: Option<f64>,
     /// Seconds after which a track ends in any case.
     pub track_max_s: Option<f64>,
+}
+
+/// A value in `[camera.NAME.controls]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum RawControl {
+    /// On or off.
+    Switch(bool),
+    /// Everything else, menus by the number of their item.
+    Number(i64),
 }

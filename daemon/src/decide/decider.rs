@@ -6,7 +6,7 @@ use fieldmark_models::calibration::Calibration;
 use fieldmark_models::picture::Picture;
 use fieldmark_models::specificity::{ProbabilityError, SpecificityControl};
 use fieldmark_models::taxonomy::{NameError, Taxonomy};
-use fieldmark_models::views::FractionBox;
+use fieldmark_models::views::{FractionBox, ViewSet};
 
 use super::answer::rounded;
 use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError};
@@ -137,6 +137,12 @@ impl Decider {
     #[must_use]
     pub fn engine_name(&self) -> &'static str {
         self.model.engine.name()
+    }
+
+    /// The views it looks through.
+    #[must_use]
+    pub fn views(&self) -> &ViewSet {
+        &self.model.views
     }
 
     /// The tree it answers from.

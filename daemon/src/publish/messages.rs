@@ -127,7 +127,7 @@ pub struct CameraStatus {
     pub state: CameraState,
     /// Since when: RFC 3339, UTC, milliseconds.
     pub since: String,
-    /// `MJPG`, `YUYV` or `files`.
+    /// Four characters such as `MJPG`, or `files`.
     pub format: String,
     /// `[width, height]` in pixels, where all frames are alike.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -135,6 +135,12 @@ pub struct CameraStatus {
     /// Frames a second as granted or configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
+    /// The device file in use, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+    /// How often the camera was lost since the daemon started.
+    #[serde(default)]
+    pub losses: u64,
     /// Why, where that needs saying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -333,6 +339,8 @@ mod tests {
             format: "MJPG".into(),
             size: Some((1280, 720)),
             fps: Some(30.0),
+            device: Some("/dev/video0".into()),
+            losses: 1,
             reason: Some("unplugged".into()),
         };
         insta::assert_snapshot!(frozen(&status));

@@ -8,7 +8,7 @@ use fieldmark_models::views::FractionBox;
 
 use super::node::{Event, Node};
 use crate::alert::Alerts;
-use crate::capture::{Frame, LatestFrames, Taken};
+use crate::capture::{Frame, FrameDecoder, LatestFrames, Outcome, Taken};
 use crate::command::{Settings, SettingsCell};
 use crate::config::CameraConfig;
 use crate::decide::{Answer, Decider};
@@ -42,6 +42,7 @@ pub(super) struct Gear {
 }
 
 struct Watched {
+    decoder: FrameDecoder,
     part: FractionBox,
     region: Region,
     paused: bool,
@@ -88,7 +89,8 @@ impl Inference {
         let Gear { frames, node, alerts, snapshots, settings: cell } = gear;
         let watch = |camera: &CameraConfig| {
             let (part, region) = region(camera.region);
-            Watched { part, region, paused: false, tracker: Tracker::new(camera.tracks) }
+            let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
+            Watched { decoder, part, region, paused: false, tracker }
         };
         let (settings, watched) = (cell.get(), cameras.iter().map(watch).collect());
         let teller = Teller { node, alerts, seq: 0 };
@@ -113,8 +115,8 @@ impl Inference {
             }
             match taken {
                 Taken::Frame(camera, frame) => {
-                    let decided = self.look(camera, &frame);
-                    self.frames.settle(camera, frame, decided);
+                    let outcome = self.look(camera, &frame);
+                    self.frames.settle(camera, frame, outcome);
                 }
                 Taken::Nothing => self.each_track(|tracker, tell| tracker.pass_time(Instant::now(), tell)),
                 Taken::Closed => return self.each_track(|tracker, tell| tracker.end(tell)),
@@ -145,17 +147,25 @@ impl Inference {
         self.settings = settings;
     }
 
-    /// Whether the frame got a decision.
-    fn look(&mut self, camera: usize, frame: &Frame) -> bool {
-        let Some(watched) = self.watched.get_mut(camera) else { return false };
+    fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
+        let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
         if watched.paused {
-            return false;
+            return Outcome::Undecided;
         }
-        let answer = match self.decider.decide(&frame.picture, watched.part, None) {
+        let (width, height) = frame.size();
+        let reduction = self.decider.views().reduction(watched.part, width, height);
+        let picture = match watched.decoder.decode(frame, reduction) {
+            Ok(picture) => picture,
+            Err(error) => {
+                tracing::debug!(camera, "a frame was skipped: {error}");
+                return Outcome::Undecodable;
+            }
+        };
+        let answer = match self.decider.decide(picture, watched.part, None) {
             Ok(answer) => answer,
             Err(error) => {
                 tracing::error!(camera, "a frame got no decision: {error}");
-                return false;
+                return Outcome::Undecided;
             }
         };
         self.probabilities.clear();
@@ -164,11 +174,11 @@ impl Inference {
         let sighting = Sighting { answer: &answer, probabilities: &self.probabilities, time, now };
         watched.tracker.see(sighting, &mut self.decider, &mut |told| self.told.push(told));
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
-        self.snapshots.offer(camera, &frame.picture, is_new);
+        self.snapshots.offer(camera, picture, is_new);
         for told in self.told.drain(..) {
             self.teller.tell(&self.decider, camera, &watched.region, told);
         }
-        true
+        Outcome::Decided
     }
 
     fn each_track(&mut self, mut act: impl FnMut(&mut Tracker, &mut dyn FnMut(Told))) {

@@ -145,6 +145,8 @@ impl Node {
             format: change.delivery.format,
             size: change.delivery.size,
             fps: change.delivery.fps,
+            device: change.delivery.device.map(|device| device.display().to_string()),
+            losses: change.losses,
             reason: change.reason,
         };
         self.outbox.put(retained(self.topics.camera_status(camera), json(&status)));

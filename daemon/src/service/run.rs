@@ -165,7 +165,8 @@ impl FramePath {
                 capture::open(camera).map_err(|source| RunError::Source { camera: name.into(), source })?;
             let node = Arc::clone(node);
             let tell = move |change| node.camera_changed(change);
-            let capture = CaptureThread::start(number, name, source, Arc::clone(&frames), tell);
+            let capture =
+                CaptureThread::start(number, name, source, camera.stall_timeout, Arc::clone(&frames), tell);
             captures.push(capture.map_err(failed)?);
         }
         Ok(Self { frames, captures, inference: inference.map_err(failed)? })

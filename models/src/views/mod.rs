@@ -11,6 +11,10 @@ use serde::{Deserialize, Serialize};
 pub use boxes::{BoxError, FractionBox};
 pub use render::{RenderError, ViewRenderer};
 
+/// Pixels each way that a reduced frame keeps for every pixel of a view. Below 1 views would be blurred; at 1 the
+/// reduction's own filter shows in the probabilities (ARCHITECTURE.md has the figures).
+pub const SPARE_PIXELS: f64 = 1.5;
+
 /// One of the pictures handed to the network: its input name and how much it magnifies.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,6 +110,24 @@ impl ViewSet {
             }
             _ => region.middle(view.magnification),
         }
+    }
+
+    /// How many times smaller, each way, a frame may be made before the views of `region` are cut out: 1, 2, 4 or
+    /// 8, a divisor of both sides, such that every view still has [`SPARE_PIXELS`] times the pixels each way that
+    /// it will be drawn with. A decoder that makes frames smaller on the way saves most of its work.
+    #[must_use]
+    pub fn reduction(&self, region: FractionBox, frame_width: u32, frame_height: u32) -> u32 {
+        let needed = f64::from(self.input_size) * SPARE_PIXELS;
+        let shown = |view: &View| {
+            let (_, _, width, height) = self.shown(view, region, None).pixels(frame_width, frame_height);
+            width.min(height)
+        };
+        let least = self.views.iter().map(shown).fold(f64::INFINITY, f64::min);
+        let fits = |&reduction: &u32| {
+            let whole = frame_width.is_multiple_of(reduction) && frame_height.is_multiple_of(reduction);
+            whole && least / f64::from(reduction) >= needed
+        };
+        [8, 4, 2].into_iter().find(fits).unwrap_or(1)
     }
 
     fn least_magnification(&self) -> f64 {

@@ -31,8 +31,8 @@ pub enum RenderError {
     },
 }
 
-/// Cuts views out of pictures. Keeps its working memory, so that once warm it allocates nothing per view for
-/// pictures of the same size.
+/// Cuts views out of pictures. Keeps the memory pixels pass through; the resampler still makes the weights of its
+/// filter anew for every view, a few hundred small vectors that live as long as the call.
 #[derive(Debug, Default)]
 pub struct ViewRenderer {
     resizer: Resizer,

@@ -1,0 +1,129 @@
+//! Promises of the way from a camera's bytes to the engine's input.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
+
+use std::time::Duration;
+
+use fieldmark_daemon::capture::{
+    Colour, Frame, FrameDecoder, FrameImage, LatestFrames, Layout, Outcome, Taken,
+};
+use fieldmark_daemon::config::PixelFormat;
+use fieldmark_models::picture::Picture;
+use fieldmark_models::views::{FractionBox, View, ViewRenderer, ViewSet};
+
+/// How often and for how many bytes memory was asked for.
+fn counted(action: impl FnOnce()) -> (u64, u64) {
+    let counted = allocation_counter::measure(action);
+    (counted.count_total, counted.bytes_total)
+}
+
+const SIZE: (u32, u32) = (1280, 720);
+
+fn views() -> ViewSet {
+    let view = |name: &str, magnification| View { name: name.into(), magnification };
+    ViewSet::new(vec![view("whole", 1.0), view("crop", 1.5)], 260).expect("views")
+}
+
+/// Waves: neither flat nor noise.
+fn picture() -> Picture {
+    let wave =
+        |a: u32, b: u32| (128.0 + 100.0 * (f64::from(a) / 31.0).sin() * (f64::from(b) / 17.0).cos()) as u8;
+    let pixel = |i: u32| (i % SIZE.0, i / SIZE.0);
+    let rgb = (0..SIZE.0 * SIZE.1).map(pixel).flat_map(|(x, y)| [wave(x, y), wave(y, x), wave(x + y, x)]);
+    Picture::from_rgb(SIZE.0, SIZE.1, rgb.collect()).expect("a picture")
+}
+
+fn bytes(format: PixelFormat) -> Vec<u8> {
+    if format == PixelFormat::Mjpg {
+        let picture = picture();
+        let (width, height) = (SIZE.0 as usize, SIZE.1 as usize);
+        let format = turbojpeg::PixelFormat::RGB;
+        let image = turbojpeg::Image { pixels: picture.rgb(), width, pitch: width * 3, height, format };
+        return turbojpeg::compress(image, 85, turbojpeg::Subsamp::Sub2x1).expect("a JPEG").to_vec();
+    }
+    let needed = layout(format).needed().expect("sides that fit");
+    (0..needed).map(|i| (i * 7 / 5) as u8).collect()
+}
+
+fn layout(format: PixelFormat) -> Layout {
+    Layout::new(format, SIZE.0, SIZE.1, 0, Colour::default())
+}
+
+/// A frame's whole way, as capture and inference threads go it.
+struct Way {
+    frames: LatestFrames,
+    decoder: FrameDecoder,
+    renderer: ViewRenderer,
+    views: ViewSet,
+    inputs: Vec<Vec<u8>>,
+    render: bool,
+}
+
+impl Way {
+    fn new(render: bool) -> Self {
+        let views = views();
+        let inputs = views.views().iter().map(|_| vec![0; views.view_bytes()]).collect();
+        let (decoder, renderer) = (FrameDecoder::new(), ViewRenderer::new());
+        Self { frames: LatestFrames::new(1), decoder, renderer, views, inputs, render }
+    }
+
+    fn put(&self, driver: &[u8], layout: Layout, sequence: u64) {
+        let mut buffer = self.frames.buffer(0);
+        buffer.clear();
+        buffer.extend_from_slice(driver);
+        let image = FrameImage::Raw { bytes: buffer, layout };
+        self.frames.put(0, Frame { image, time: jiff::Timestamp::now(), sequence });
+    }
+
+    fn go(&mut self, driver: &[u8], layout: Layout) {
+        // Two frames come before one is taken: the older one is pushed out.
+        self.put(driver, layout, 0);
+        self.put(driver, layout, 1);
+        let Taken::Frame(camera, frame) = self.frames.take(Duration::ZERO) else { panic!("a frame") };
+        let reduction = self.views.reduction(FractionBox::FRAME, layout.width, layout.height);
+        let picture = self.decoder.decode(&frame, reduction).expect("a picture");
+        if self.render {
+            for (view, input) in self.views.views().iter().zip(&mut self.inputs) {
+                let shown = self.views.shown(view, FractionBox::FRAME, None);
+                self.renderer.render(picture, shown, self.views.input_size(), input).expect("a view");
+            }
+        }
+        self.frames.settle(camera, frame, Outcome::Decided);
+    }
+}
+
+#[test]
+fn once_warm_a_frame_costs_no_memory_on_its_way_to_the_engine() {
+    for format in PixelFormat::ALL {
+        let (driver, layout) = (bytes(format), layout(format));
+        let mut way = Way::new(false);
+        (0..4).for_each(|_| way.go(&driver, layout));
+        let (asked, _) = counted(|| (0..20).for_each(|_| way.go(&driver, layout)));
+        assert_eq!(asked, 0, "{format}: from the driver's memory to a picture");
+        way.render = true;
+        (0..4).for_each(|_| way.go(&driver, layout));
+        let (asked, bytes) = counted(|| (0..20).for_each(|_| way.go(&driver, layout)));
+        // The resampler computes the weights of its filter anew for every view, and keeps those of each row and each
+        // column of a view in a vector of their own. Nothing of the size of a picture may be among them.
+        println!("{format}: {} requests a frame, {} bytes together", asked / 20, bytes / 20);
+        let rows_and_columns = 2 * 2 * u64::from(way.views.input_size());
+        assert!(asked / 20 <= rows_and_columns + 64, "{format}: {asked} in 20 frames");
+        assert!(bytes / 20 <= 512 << 10, "{format}: {bytes} bytes in 20 frames");
+    }
+
+    // From the same pixels trainer and daemon make the same views, to the byte.
+    let picture = picture();
+    let image = FrameImage::Raw { bytes: picture.rgb().to_vec(), layout: layout(PixelFormat::Rgb3) };
+    let frame = Frame { image, time: jiff::Timestamp::UNIX_EPOCH, sequence: 0 };
+    let mut decoder = FrameDecoder::new();
+    let decoded = decoder.decode(&frame, 1).expect("a picture");
+    assert_eq!(decoded, &picture);
+    let views = views();
+    for view in views.views() {
+        let shown = views.shown(view, FractionBox::FRAME, None);
+        let mut seen = [vec![0; views.view_bytes()], vec![0; views.view_bytes()]];
+        for (picture, out) in [&picture, decoded].into_iter().zip(&mut seen) {
+            ViewRenderer::new().render(picture, shown, views.input_size(), out).expect("a view");
+        }
+        assert!(seen[0] == seen[1], "{}", view.name);
+    }
+}

@@ -89,13 +89,8 @@ impl Inference {
         let Gear { frames, node, alerts, snapshots, settings: cell } = gear;
         let watch = |camera: &CameraConfig| {
             let (part, region) = region(camera.region);
-            Watched {
-                decoder: FrameDecoder::new(),
-                part,
-                region,
-                paused: false,
-                tracker: Tracker::new(camera.tracks),
-            }
+            let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
+            Watched { decoder, part, region, paused: false, tracker }
         };
         let (settings, watched) = (cell.get(), cameras.iter().map(watch).collect());
         let teller = Teller { node, alerts, seq: 0 };

@@ -13,16 +13,16 @@ const SHARE: &str = "/mnt/host";
 const TOY: &str = "/mnt/host/toy.fieldmark";
 /// The emulated camera by bus, so that its number may change.
 const USB: &str =
-    "device = \"usb-vhci_hcd.0-1\"\nwidth = 640\nheight = 360\nfps = 15\nstall_timeout_s = 4\nrepeat_s = 1";
+    "device = \"usb-vhci_hcd.0-1\"\nwidth = 640\nheight = 360\nfps = 15\nstall_timeout_s = 4\ntracks = false";
 /// The same by the link that keeps its name, and by the link of the place it is plugged in.
 const USB_BY_ID: &str = "/dev/v4l/by-id/usb-fieldmark_tests_Emulated_camera_0001-video-index0";
 const USB_BY_PATH: &str = "/dev/v4l/by-path/platform-vhci_hcd.0-usb-0:1:1.0-video-index0";
 const USB_LINES: &str =
-    "width = 640\nheight = 360\nfps = 15\nformat = \"mjpg\"\nstall_timeout_s = 4\nrepeat_s = 1";
+    "width = 640\nheight = 360\nfps = 15\nformat = \"mjpg\"\nstall_timeout_s = 4\ntracks = false";
 /// Two devices: a webcam, and an HDMI input with the output that is looped into it.
 const LOAD_VIVID: &str = "modprobe vivid n_devs=2 node_types=0x1,0x101 num_inputs=1,1 input_types=0x0,0x3 num_outputs=1,1 output_types=0x0,0x1";
 /// vivid as a webcam. Links by path are no help here: all of its devices have the same.
-const WEBCAM: &str = "device = \"platform:vivid-000\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 4\nformat = \"yuyv\"\nrepeat_s = 1\n[camera.webcam.controls]\nbrightness = 100";
+const WEBCAM: &str = "device = \"platform:vivid-000\"\nwidth = 640\nheight = 360\nfps = 5\nstall_timeout_s = 4\nformat = \"yuyv\"\ntracks = false\n[camera.webcam.controls]\nbrightness = 100";
 const WEBCAM_CARD: &str = "vivid-000-vid-cap";
 /// The two ends of its HDMI loop.
 const LOOP_IN: &str = "vivid-001-vid-cap";
@@ -51,7 +51,9 @@ fn stage(table: &mut Table) -> Result<(), Failure> {
         troubles(table)?;
     }
     if only.trim() != "troubles" {
+        shell("systemctl stop fieldmarkd")?;
         shell(LOAD_VIVID)?;
+        tie_loop()?;
         formats(table)?;
         photographs(table)?;
     }
@@ -348,13 +350,18 @@ fn busy(table: &mut Table) -> Result<(), Failure> {
     daemon.check_accounts()
 }
 
-/// A still picture into vivid's HDMI output, which its HDMI input gives back to the pixel.
-fn show(picture: &str, format: &str) -> Result<Background, Failure> {
+/// Ties vivid's HDMI output to its input. Timings cannot be changed while somebody streams.
+fn tie_loop() -> Result<(), Failure> {
     let (input, output) = (wait_for_node(LOOP_IN)?, wait_for_node(LOOP_OUT)?);
     for node in [&input, &output] {
         shell(&format!("v4l2-ctl -d {node} --set-dv-bt-timings index=0"))?;
     }
-    shell(&format!("v4l2-ctl -d {input} -c loop_video=1 -c osd_text_mode=2"))?;
+    shell(&format!("v4l2-ctl -d {input} -c loop_video=1 -c osd_text_mode=2")).map(drop)
+}
+
+/// A still picture into the output, which the input gives back to the pixel.
+fn show(picture: &str, format: &str) -> Result<Background, Failure> {
+    let output = wait_for_node(LOOP_OUT)?;
     let size = format!("width=640,height=480,pixelformat={format}");
     let from = format!("{SHARE}/frames/{picture}.{format}");
     Background::start(
@@ -374,7 +381,7 @@ fn show(picture: &str, format: &str) -> Result<Background, Failure> {
 
 fn loop_lines(format: &str) -> String {
     format!(
-        "device = \"platform:vivid-001\"\nwidth = 640\nheight = 480\nformat = {format:?}\nrepeat_s = 1\nstall_timeout_s = 5"
+        "device = \"platform:vivid-001\"\nwidth = 640\nheight = 480\nformat = {format:?}\ntracks = false\nstall_timeout_s = 5"
     )
 }
 

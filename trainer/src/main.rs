@@ -12,6 +12,7 @@ use fieldmark_models::views::{FractionBox, ViewRenderer};
 use fieldmark_trainer::calibrate::{Settings, Specificity};
 use fieldmark_trainer::dataset;
 use fieldmark_trainer::evaluate::{Measured, plot};
+use fieldmark_trainer::lint::{self, Severity};
 use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::{self, Prepared};
@@ -59,6 +60,15 @@ enum Command {
     #[command(after_help = "Example: fieldmark-trainer calibrate models/packages/garden-0.1.0.fieldmark \
                       --photos survey.csv --folder /data/survey --out /tmp/packages")]
     Calibrate(CalibrateArgs),
+    /// Check any ONNX against TensorRT's rules for explicit quantisation.
+    #[command(
+        after_help = "Example: fieldmark-trainer lint model.int8.onnx\n\nOne line a finding: error or advice, \
+                      [rule], node, what to do. The exit code is 1 where there is an error."
+    )]
+    Lint {
+        /// The model.
+        model: PathBuf,
+    },
     /// Write the views of a package's golden pictures as raw bytes, for judging the model with another engine.
     #[command(
         after_help = "Example: fieldmark-trainer views models/packages/garden-0.1.0.fieldmark --out /tmp/views"
@@ -218,6 +228,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             }
         }
         Command::Calibrate(arguments) => arguments.execute()?,
+        Command::Lint { model } => lint_file(&model)?,
         Command::Views { package, out } => write_views(&package, &out)?,
     }
     Ok(())
@@ -273,6 +284,15 @@ fn write_report(measured: &Measured, json: &str, metric: Specificity, folder: &P
     let path = folder.join("evaluation.json");
     std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
     plot(&measured.curve, metric, &folder.join("curve.svg"))
+}
+
+fn lint_file(path: &Path) -> anyhow::Result<()> {
+    let onnx = std::fs::read(path).with_context(|| format!("cannot read model {}", path.display()))?;
+    let findings = lint::lint(&onnx).with_context(|| path.display().to_string())?;
+    findings.iter().for_each(|finding| println!("{finding}"));
+    let errors = findings.iter().filter(|finding| finding.rule.severity() == Severity::Error).count();
+    anyhow::ensure!(errors == 0, "{}: {errors} errors, TensorRT will not take it as meant", path.display());
+    Ok(())
 }
 
 fn write_views(package: &Path, out: &Path) -> anyhow::Result<()> {

@@ -48,6 +48,7 @@ pub fn with_temperature(onnx: &[u8], temperature: f64) -> Result<Vec<u8>, NotOur
         data_type: data_type::FLOAT,
         name: FACTOR.into(),
         raw_data: factor.to_le_bytes().to_vec(),
+        ..Tensor::default()
     });
     graph.node[softmax].input = vec![scaled.clone()];
     graph.node.insert(

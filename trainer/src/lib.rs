@@ -13,6 +13,7 @@ pub mod lint;
 pub mod network;
 pub mod package;
 pub mod pictures;
+pub mod quantise;
 pub mod recalibrate;
 pub mod recipe;
 pub mod run;

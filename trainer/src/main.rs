@@ -13,6 +13,7 @@ use fieldmark_trainer::calibrate::{Settings, Specificity};
 use fieldmark_trainer::dataset;
 use fieldmark_trainer::evaluate::{Measured, plot};
 use fieldmark_trainer::lint::{self, Severity};
+use fieldmark_trainer::quantise::{self, Destination, Record, Target};
 use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::{self, Prepared};
@@ -60,6 +61,11 @@ enum Command {
     #[command(after_help = "Example: fieldmark-trainer calibrate models/packages/garden-0.1.0.fieldmark \
                       --photos survey.csv --folder /data/survey --out /tmp/packages")]
     Calibrate(CalibrateArgs),
+    /// Make int8 and float16 models beside the float one, and write the package as a new version.
+    #[command(after_help = "Example: fieldmark-trainer quantise models/packages/garden-0.1.0.fieldmark \
+                      --calibration configs/training/garden-taxa.csv --folder /usr/share/tuxpaint/stamps \
+                      --out /tmp/packages")]
+    Quantise(QuantiseArgs),
     /// Check any ONNX against TensorRT's rules for explicit quantisation.
     #[command(
         after_help = "Example: fieldmark-trainer lint model.int8.onnx\n\nOne line a finding: error or advice, \
@@ -154,6 +160,100 @@ impl CalibrateArgs {
 }
 
 #[derive(Args)]
+struct QuantiseArgs {
+    /// The package.
+    package: PathBuf,
+    /// CSV of photographs: file, kingdom, phylum, class, order, family, genus, species. Every other individual gives
+    /// ranges, the rest judge.
+    #[arg(long, value_name = "TABLE")]
+    calibration: PathBuf,
+    /// Folder that the table's paths start from; the table's own when absent.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// The photographs were never trained on: thresholds are found again by their labels. Otherwise those of the float
+    /// model are brought over.
+    #[arg(long)]
+    held_out: bool,
+    /// Least share of photographs with the float model's best leaf.
+    #[arg(long, default_value_t = 0.99)]
+    agreement: f64,
+    /// Largest drop of top-1 accuracy.
+    #[arg(long, default_value_t = 0.005)]
+    drop: f64,
+    /// Largest difference of mean depths at target 0.9.
+    #[arg(long, default_value_t = 0.05)]
+    depth: f64,
+    /// Photographs that every candidate is measured on.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
+    probes: u16,
+    /// Version of the new package; the next patch version when absent.
+    #[arg(long)]
+    version: Option<semver::Version>,
+    /// Folder it is written to; the package's own when absent.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Halvings of a small held-out set.
+const HALVINGS: usize = 10;
+
+impl QuantiseArgs {
+    fn execute(&self) -> Result<(), Failure> {
+        let package = Package::open(&self.package).map_err(anyhow::Error::from)?;
+        let of = |path: &Path| path.parent().unwrap_or(Path::new(".")).to_owned();
+        let folder = self.folder.clone().unwrap_or_else(|| of(&self.calibration));
+        let hint = "give the folder its paths start from with --folder";
+        let (photos, _) = dataset::read_table(&self.calibration, &folder, &[], hint)
+            .map_err(|error| Failure::Usage(error.into()))?;
+        let (calibration, judging) = quantise::samples(&package, &photos)?;
+        let target = Target { agreement: self.agreement, drop: self.drop, depth: self.depth };
+        let settings = quantise::Settings { target, probes: self.probes.into(), accuracy: 0.9 };
+        let quantised =
+            quantise::quantise(&package, &calibration, &judging, &settings, &|line| eprintln!("{line}"))
+                .map_err(anyhow::Error::from)?;
+        print_quantised(&quantised.record);
+        if let Err(error) = &quantised.fp16 {
+            eprintln!("{error}");
+        }
+        let mut version = package.manifest().version.clone();
+        version.patch += 1;
+        let targets = package.calibration().curve().iter().map(|point| point.target).collect();
+        let confidence = package.calibration().confidence();
+        let settings = Settings { targets, confidence, halvings: HALVINGS, seed: 1 };
+        let out = self.out.clone().unwrap_or_else(|| of(&self.package));
+        let to = Destination {
+            version: self.version.clone().unwrap_or(version),
+            folder: &out,
+            calibrate: self.held_out.then_some(&settings),
+        };
+        let reached = quantised.record.reached;
+        println!("{}", quantise::write(&package, quantised, &judging, &to)?.display());
+        if !reached {
+            return Err(anyhow::anyhow!("the target is not reached, see the figures above").into());
+        }
+        Ok(())
+    }
+}
+
+fn print_quantised(record: &Record) {
+    let fidelity = &record.fidelity;
+    println!("{} of {} layers in int8", record.int8_layers.len(), record.layers);
+    for layer in &record.float_layers {
+        println!("in float: {layer}");
+    }
+    println!("best leaf as the float model's: {:.4} of {}", fidelity.agreement, fidelity.pictures);
+    println!("top-1 {:.4}, float {:.4}", fidelity.top1, fidelity.top1_float);
+    println!("mean depth at target 0.9: {:.3}, float {:.3}", fidelity.depth, fidelity.depth_float);
+    println!("largest difference of a probability {:.3}", fidelity.largest_difference);
+    let ratio = |bytes: usize| bytes as f64 / record.float32_bytes.max(1) as f64;
+    println!(
+        "size: int8 {:.3}, float16 {:.3} of float32",
+        ratio(record.int8_bytes),
+        ratio(record.float16_bytes)
+    );
+}
+
+#[derive(Args)]
 struct RecipeArgs {
     /// The recipe.
     recipe: PathBuf,
@@ -228,6 +328,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             }
         }
         Command::Calibrate(arguments) => arguments.execute()?,
+        Command::Quantise(arguments) => arguments.execute()?,
         Command::Lint { model } => lint_file(&model)?,
         Command::Views { package, out } => write_views(&package, &out)?,
     }

@@ -166,6 +166,7 @@ pub fn write_package(path: &Path, flaw: Flaw) {
         golden: &Golden { tolerance: 1e-4, picture: vec![picture] },
         golden_pictures: vec![("red.png".into(), super::picture::png([255, 0, 0]))],
         model: graph(if flaw == Flaw::Leaves { 4 } else { 3 }),
+        quantised: None,
         report: "<p>toy".into(),
     };
     draft.write(std::fs::File::create(path).expect("a file")).expect("a package");

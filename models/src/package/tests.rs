@@ -77,6 +77,7 @@ fn write(model: Vec<u8>, golden: &Golden) -> (Manifest, Vec<u8>) {
         golden,
         golden_pictures: vec![("grey.png".into(), vec![1, 2, 3])],
         model,
+        quantised: None,
         report: "<p>good".into(),
     };
     let mut bytes = Vec::new();

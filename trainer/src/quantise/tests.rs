@@ -1,0 +1,1 @@
+//! on a tiny graph: below

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use fieldmark_models::calibration::Calibration;
-use fieldmark_models::package::Package;
+use fieldmark_models::package::{GOLDEN, GOLDEN_INT8, MODEL, MODEL_FP16, MODEL_INT8, Package};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, ViewRenderer};
 use fieldmark_trainer::calibrate::{Settings, Specificity};
@@ -82,9 +82,16 @@ enum Command {
     Views {
         /// The package.
         package: PathBuf,
-        /// Folder for model.onnx, index.toml and PICTURE.VIEW.u8 (`[H, W, 3]` RGB).
+        /// Folder for the engine files, golden indexes and PICTURE.VIEW.u8 (`[H, W, 3]` RGB).
         #[arg(long)]
         out: PathBuf,
+        /// CSV of photographs whose views are written too, with photos.csv: name, side (as `quantise` halves them),
+        /// and the outputs that are right: from first_leaf to before end_leaf.
+        #[arg(long, value_name = "TABLE")]
+        photos: Option<PathBuf>,
+        /// Folder that the table's paths start from; the table's own when absent.
+        #[arg(long)]
+        folder: Option<PathBuf>,
     },
 }
 
@@ -330,7 +337,14 @@ fn dispatch(command: Command) -> Result<(), Failure> {
         Command::Calibrate(arguments) => arguments.execute()?,
         Command::Quantise(arguments) => arguments.execute()?,
         Command::Lint { model } => lint_file(&model)?,
-        Command::Views { package, out } => write_views(&package, &out)?,
+        Command::Views { package, out, photos, folder } => {
+            let package = Package::open(&package).map_err(anyhow::Error::from)?;
+            write_views(&package, &out)?;
+            if let Some(table) = photos {
+                let beside = table.parent().unwrap_or(Path::new(".")).to_owned();
+                write_photos(&package, &table, &folder.unwrap_or(beside), &out)?;
+            }
+        }
     }
     Ok(())
 }
@@ -396,15 +410,36 @@ fn lint_file(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn write_views(package: &Path, out: &Path) -> anyhow::Result<()> {
-    let package = Package::open(package)?;
+fn write_photos(package: &Package, table: &Path, folder: &Path, out: &Path) -> anyhow::Result<()> {
+    let (photos, _) =
+        dataset::read_table(table, folder, &[], "give the folder its paths start from with --folder")?;
+    let (calibration, judging) = quantise::samples(package, &photos)?;
+    let mut index = String::from("name,side,first_leaf,end_leaf\n");
+    for (side, samples) in [("calibration", calibration), ("judging", judging)] {
+        for (number, sample) in samples.iter().enumerate() {
+            let name = format!("{side}_{number}");
+            for (view, bytes) in package.views().views().iter().zip(&sample.views) {
+                let path = out.join(format!("{name}.{}.u8", view.name));
+                std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            let leaves = package.taxonomy().taxon(sample.truth).leaves();
+            index.push_str(&format!("{name},{side},{},{}\n", leaves.start, leaves.end));
+        }
+    }
+    let path = out.join("photos.csv");
+    std::fs::write(&path, index).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_views(package: &Package, out: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot create folder {}", out.display()))?;
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
-    for (file, name) in [("model.onnx", "model.onnx"), ("golden/index.toml", "index.toml")] {
-        write(name, package.file(file).unwrap_or_default())?;
+    for file in [MODEL, MODEL_INT8, MODEL_FP16, GOLDEN, GOLDEN_INT8] {
+        if let Some(bytes) = package.file(file) {
+            write(file.rsplit('/').next().unwrap_or(file), bytes)?;
+        }
     }
     let (views, mut renderer) = (package.views(), ViewRenderer::new());
     for golden in &package.golden().picture {

@@ -143,6 +143,10 @@ impl Histogram {
     /// Kullback-Leibler divergence of the quantised from the cut histogram (Migacz 2017).
     fn divergence(&self, bins: usize) -> f64 {
         let mut cut = self.counts[..bins].to_vec();
+        // Zeros cost nothing at any cut, and after a ReLU they would outweigh everything else.
+        if let [zeros, next, ..] = &mut cut[..] {
+            *zeros = zeros.min(*next);
+        }
         let outside: f64 = self.counts[bins..].iter().sum();
         let mut coarse = vec![(0.0, 0u32); LEVELS];
         let level = |bin: usize| bin * LEVELS / bins;

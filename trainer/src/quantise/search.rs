@@ -177,12 +177,17 @@ impl<'a> Search<'a> {
 
     /// Leaves layers in float, the one worth most first, until the target is reached.
     pub(super) fn keep_sensitive_in_float(&mut self) -> Result<(), QuantiseError> {
-        if self.judge(&self.float)?.0.reaches(&self.settings.target) {
+        let (fidelity, _) = self.judge(&self.float)?;
+        if fidelity.reaches(&self.settings.target) {
             return Ok(());
         }
+        (self.say)(&format!(
+            "target missed: agreement {:.4}, top-1 {:.4} (float {:.4}), mean depth {:.3} (float {:.3})",
+            fidelity.agreement, fidelity.top1, fidelity.top1_float, fidelity.depth, fidelity.depth_float
+        ));
         let units = sensitive::units(&self.graph, &self.full.layers);
         let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
-        (self.say)(&format!("target missed: measuring {} layers, each alone in float", units.len()));
+        (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
         let ranked = sensitive::by_worth(units, |float| {
             self.divergence(&self.int8(&self.ranges, &self.shifts, float))
         })?;

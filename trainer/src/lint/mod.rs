@@ -51,7 +51,7 @@ fn lint_model(model: &Model, graph: &Graph) -> Vec<Finding> {
             "Add" => seams::residual(&wiring, node, &mut findings),
             "Softmax" | "LogSoftmax" => seams::softmax(&wiring, node, &mut findings),
             other => {
-                findings.extend(other_quantisation(other).map(|fix| Finding::new(Rule::Operator, node, fix)))
+                findings.extend(other_quantisation(other).map(|fix| Finding::new(Rule::Operator, node, fix)));
             }
         }
     }

@@ -52,7 +52,7 @@ pub(super) fn is_of_weights(wiring: &Wiring<'_>, node: &Node) -> bool {
 
 fn wrong_scale(wiring: &Wiring<'_>, node: &Node) -> Option<(Rule, String)> {
     let constant = input(node, 1).and_then(|name| wiring.constant(name));
-    let Some(scales) = constant.and_then(|constant| constant.floats()) else {
+    let Some(scales) = constant.and_then(fieldmark_models::onnx::Tensor::floats) else {
         let fix = "its scale is not a 32-bit float constant in this file: store it as an initialiser";
         return Some((Rule::ConstantScale, fix.into()));
     };

@@ -111,7 +111,7 @@ const DAMAGED: &[(Rule, &str, Damage)] = &[
     (Rule::WeightAxis, "conv", |g| named(g, "w.dq").attribute[0].int = 1),
     (Rule::WeightAxis, "logits", |g| named(g, "logits").attribute.clear()),
     (Rule::WeightPerChannel, "conv", |g| {
-        named(g, "w.dq").input = ["w", "small", "zero"].map(Into::into).into()
+        named(g, "w.dq").input = ["w", "small", "zero"].map(Into::into).into();
     }),
     (Rule::DataAndWeights, "conv", |g| named(g, "conv").input[0] = "x".into()),
     (Rule::DataAndWeights, "logits", |g| named(g, "logits").input[1] = "w.scale".into()),

@@ -146,7 +146,7 @@ pub(super) fn rounded_weights(layer: &Node, tensor: &Tensor) -> Option<Vec<f32>>
 
 fn bias(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, numbers: &Numbers) {
     let Some(shift) = numbers.bias.get(output(node)) else { return };
-    let old = input(node, 2).and_then(|name| wiring.constant(name)).and_then(|tensor| tensor.floats());
+    let old = input(node, 2).and_then(|name| wiring.constant(name)).and_then(Tensor::floats);
     let old = old.unwrap_or_else(|| vec![0.0; shift.len()]);
     let new: Vec<f32> = old.iter().zip(shift).map(|(old, shift)| old + shift).collect();
     let name = format!("{}.bias", output(node));

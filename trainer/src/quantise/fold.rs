@@ -51,7 +51,7 @@ fn one(graph: &Graph) -> Option<Graph> {
         let weight = wiring.constant(input(before, 1)?)?;
         let channels = usize::try_from(*weight.dims.first()?).ok()?;
         let affine = affine(&wiring, node, channels)?;
-        Some(folded(&wiring, (position, convolution), weight, &affine)?)
+        folded(&wiring, (position, convolution), weight, &affine)
     })
 }
 
@@ -102,7 +102,7 @@ fn folded(
         kernel.iter_mut().for_each(|value| *value *= factor);
     }
     let before = &wiring.graph().node[convolution];
-    let bias = input(before, 2).and_then(|name| wiring.constant(name)).and_then(|tensor| tensor.floats());
+    let bias = input(before, 2).and_then(|name| wiring.constant(name)).and_then(Tensor::floats);
     let bias = bias.unwrap_or_else(|| vec![0.0; channels]);
     let bias: Vec<f32> =
         (0..channels).map(|channel| bias[channel] * affine.factor[channel] + affine.shift[channel]).collect();

@@ -17,7 +17,7 @@ pub fn samples(package: &Package, photos: &[Photo]) -> anyhow::Result<(Vec<Sampl
     let (mut calibration, mut judging) = (Vec::new(), Vec::new());
     for photo in photos {
         let group = group(photos, photo);
-        let turn = sides.len() % 2 == 0;
+        let turn = sides.len().is_multiple_of(2);
         let side = *sides.entry(group).or_insert(turn);
         let truth = lowest_known(package.taxonomy(), photo);
         let sample = Sample::new(&read(&photo.path)?, package.views(), truth, group)?;

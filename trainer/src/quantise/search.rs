@@ -21,6 +21,9 @@ use super::{
 /// Of all layers, the share that may be float before the search gives up.
 const MOST_FLOAT: f64 = 0.25;
 
+/// Pictures that every layer, alone in float, is measured on: there are as many runs as layers.
+const SENSITIVITY_PICTURES: usize = 8;
+
 pub(super) struct Search<'a> {
     package: &'a Package,
     settings: &'a Settings,
@@ -114,11 +117,13 @@ impl<'a> Search<'a> {
         explicit(&self.graph, &placement, &numbers)
     }
 
-    fn divergence(&self, graph: &Graph) -> Result<f64, QuantiseError> {
-        let answers = self.answers(&simulate(graph), self.probing)?;
+    /// On the first `pictures` of those that candidates are measured on.
+    fn divergence(&self, graph: &Graph, pictures: usize) -> Result<f64, QuantiseError> {
+        let samples = &self.probing[..pictures.min(self.probing.len())];
+        let answers = self.answers(&simulate(graph), samples)?;
         let threshold = Threshold::default();
         let (float, other) = ((&self.probing_answers[..], threshold), (&answers[..], threshold));
-        Ok(Fidelity::of(self.package.taxonomy(), self.probing, float, other).divergence)
+        Ok(Fidelity::of(self.package.taxonomy(), samples, float, other).divergence)
     }
 
     fn tried(&mut self, name: &str, divergence: f64) {
@@ -138,7 +143,8 @@ impl<'a> Search<'a> {
         variants
             .extend(Method::ALL.map(|method| (method.name().to_owned(), ranges::uniform(&found, method))));
         for (name, ranges) in variants {
-            let divergence = self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()))?;
+            let divergence =
+                self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()), usize::MAX)?;
             self.tried(&name, divergence);
             if divergence < self.divergence {
                 (self.divergence, self.ranges) = (divergence, ranges);
@@ -152,7 +158,7 @@ impl<'a> Search<'a> {
         let views = self.package.views();
         let shifts =
             probe::bias_shifts(&self.model, &self.graph, &self.full, &self.ranges, self.calibration, views)?;
-        let divergence = self.divergence(&self.int8(&self.ranges, &shifts, &BTreeSet::new()))?;
+        let divergence = self.divergence(&self.int8(&self.ranges, &shifts, &BTreeSet::new()), usize::MAX)?;
         self.tried("bias correction", divergence);
         if divergence < self.divergence {
             (self.divergence, self.shifts) = (divergence, shifts);
@@ -189,7 +195,7 @@ impl<'a> Search<'a> {
         let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
         (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
         let ranked = sensitive::by_worth(units, |float| {
-            self.divergence(&self.int8(&self.ranges, &self.shifts, float))
+            self.divergence(&self.int8(&self.ranges, &self.shifts, float), SENSITIVITY_PICTURES)
         })?;
         let name = |unit: &[String]| unit.join(" ");
         self.sensitivity =

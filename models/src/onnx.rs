@@ -1,6 +1,8 @@
 //! The part of ONNX's protobuf format that a fieldmark model uses: written by the trainer, and checked by
 //! whoever opens a package. Field numbers are those of the standard's `onnx.proto3`.
 
+mod tensor;
+
 /// Data type numbers of [`Tensor::data_type`] and [`TensorType::elem_type`].
 pub mod data_type {
     /// 32-bit IEEE float.
@@ -9,8 +11,12 @@ pub mod data_type {
     pub const UINT8: i32 = 2;
     /// Signed byte.
     pub const INT8: i32 = 3;
+    /// 32-bit signed integer.
+    pub const INT32: i32 = 6;
     /// 64-bit signed integer.
     pub const INT64: i32 = 7;
+    /// 16-bit IEEE float.
+    pub const FLOAT16: i32 = 10;
 }
 
 /// Type numbers of [`Attribute::kind`].
@@ -21,6 +27,10 @@ pub mod attribute_kind {
     pub const INT: i32 = 2;
     /// Uses [`super::Attribute::bytes`].
     pub const STRING: i32 = 3;
+    /// Uses [`super::Attribute::tensor`].
+    pub const TENSOR: i32 = 4;
+    /// Uses [`super::Attribute::floats`].
+    pub const FLOATS: i32 = 6;
     /// Uses [`super::Attribute::ints`].
     pub const INTS: i32 = 7;
 }
@@ -74,6 +84,9 @@ pub struct Graph {
     /// Outputs.
     #[prost(message, repeated, tag = "12")]
     pub output: Vec<ValueInfo>,
+    /// Types of values in between, where the writer gave them.
+    #[prost(message, repeated, tag = "13")]
+    pub value_info: Vec<ValueInfo>,
 }
 
 /// `NodeProto`.
@@ -111,6 +124,12 @@ pub struct Attribute {
     /// A text.
     #[prost(bytes = "vec", tag = "4")]
     pub bytes: Vec<u8>,
+    /// A constant.
+    #[prost(message, optional, tag = "5")]
+    pub tensor: Option<Tensor>,
+    /// Numbers.
+    #[prost(float, repeated, tag = "7")]
+    pub floats: Vec<f32>,
     /// Whole numbers.
     #[prost(int64, repeated, tag = "8")]
     pub ints: Vec<i64>,
@@ -119,7 +138,7 @@ pub struct Attribute {
     pub kind: i32,
 }
 
-/// `TensorProto`, with its data as little-endian bytes.
+/// `TensorProto`. What fieldmark writes has its data as little-endian bytes; others use the typed fields too.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct Tensor {
     /// Shape.
@@ -128,12 +147,24 @@ pub struct Tensor {
     /// See [`data_type`].
     #[prost(int32, tag = "2")]
     pub data_type: i32,
+    /// Elements of a float tensor, where they are not bytes.
+    #[prost(float, repeated, tag = "4")]
+    pub float_data: Vec<f32>,
+    /// Elements of tensors of integers up to 32 bits and of 16-bit floats, where they are not bytes.
+    #[prost(int32, repeated, tag = "5")]
+    pub int32_data: Vec<i32>,
+    /// Elements of a 64-bit integer tensor, where they are not bytes.
+    #[prost(int64, repeated, tag = "7")]
+    pub int64_data: Vec<i64>,
     /// Name that nodes refer to.
     #[prost(string, tag = "8")]
     pub name: String,
     /// Elements in row-major order, little-endian.
     #[prost(bytes = "vec", tag = "9")]
     pub raw_data: Vec<u8>,
+    /// 1 where the elements are in another file.
+    #[prost(int32, tag = "14")]
+    pub data_location: i32,
 }
 
 /// `ValueInfoProto`.

@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use fieldmark_models::calibration::Calibration;
-use fieldmark_models::package::Package;
+use fieldmark_models::package::{GOLDEN, GOLDEN_INT8, MODEL, MODEL_FP16, MODEL_INT8, Package};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, ViewRenderer};
 use fieldmark_trainer::calibrate::{Settings, Specificity};
 use fieldmark_trainer::dataset;
 use fieldmark_trainer::evaluate::{Measured, plot};
+use fieldmark_trainer::lint::{self, Severity};
+use fieldmark_trainer::quantise::{self, Destination, Record, Target};
 use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::{self, Prepared};
@@ -59,6 +61,20 @@ enum Command {
     #[command(after_help = "Example: fieldmark-trainer calibrate models/packages/garden-0.1.0.fieldmark \
                       --photos survey.csv --folder /data/survey --out /tmp/packages")]
     Calibrate(CalibrateArgs),
+    /// Make int8 and float16 models beside the float one, and write the package as a new version.
+    #[command(after_help = "Example: fieldmark-trainer quantise models/packages/garden-0.1.0.fieldmark \
+                      --calibration configs/training/garden-taxa.csv --folder /usr/share/tuxpaint/stamps \
+                      --out /tmp/packages")]
+    Quantise(QuantiseArgs),
+    /// Check any ONNX against TensorRT's rules for explicit quantisation.
+    #[command(
+        after_help = "Example: fieldmark-trainer lint model.int8.onnx\n\nOne line a finding: error or advice, \
+                      [rule], node, what to do. The exit code is 1 where there is an error."
+    )]
+    Lint {
+        /// The model.
+        model: PathBuf,
+    },
     /// Write the views of a package's golden pictures as raw bytes, for judging the model with another engine.
     #[command(
         after_help = "Example: fieldmark-trainer views models/packages/garden-0.1.0.fieldmark --out /tmp/views"
@@ -66,9 +82,16 @@ enum Command {
     Views {
         /// The package.
         package: PathBuf,
-        /// Folder for model.onnx, index.toml and PICTURE.VIEW.u8 (`[H, W, 3]` RGB).
+        /// Folder for the engine files, golden indexes and PICTURE.VIEW.u8 (`[H, W, 3]` RGB).
         #[arg(long)]
         out: PathBuf,
+        /// CSV of photographs whose views are written too, with photos.csv: name, side (as `quantise` halves them),
+        /// and the outputs that are right: from first_leaf to before end_leaf.
+        #[arg(long, value_name = "TABLE")]
+        photos: Option<PathBuf>,
+        /// Folder that the table's paths start from; the table's own when absent.
+        #[arg(long)]
+        folder: Option<PathBuf>,
     },
 }
 
@@ -141,6 +164,100 @@ impl CalibrateArgs {
         println!("{}", recalibration.write(version, &out)?.display());
         Ok(())
     }
+}
+
+#[derive(Args)]
+struct QuantiseArgs {
+    /// The package.
+    package: PathBuf,
+    /// CSV of photographs: file, kingdom, phylum, class, order, family, genus, species. Every other individual gives
+    /// ranges, the rest judge.
+    #[arg(long, value_name = "TABLE")]
+    calibration: PathBuf,
+    /// Folder that the table's paths start from; the table's own when absent.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// The photographs were never trained on: thresholds are found again by their labels. Otherwise those of the float
+    /// model are brought over.
+    #[arg(long)]
+    held_out: bool,
+    /// Least share of photographs with the float model's best leaf.
+    #[arg(long, default_value_t = 0.99)]
+    agreement: f64,
+    /// Largest drop of top-1 accuracy.
+    #[arg(long, default_value_t = 0.005)]
+    drop: f64,
+    /// Largest difference of mean depths at target 0.9.
+    #[arg(long, default_value_t = 0.05)]
+    depth: f64,
+    /// Photographs that every candidate is measured on.
+    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
+    probes: u16,
+    /// Version of the new package; the next patch version when absent.
+    #[arg(long)]
+    version: Option<semver::Version>,
+    /// Folder it is written to; the package's own when absent.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+/// Halvings of a small held-out set.
+const HALVINGS: usize = 10;
+
+impl QuantiseArgs {
+    fn execute(&self) -> Result<(), Failure> {
+        let package = Package::open(&self.package).map_err(anyhow::Error::from)?;
+        let of = |path: &Path| path.parent().unwrap_or(Path::new(".")).to_owned();
+        let folder = self.folder.clone().unwrap_or_else(|| of(&self.calibration));
+        let hint = "give the folder its paths start from with --folder";
+        let (photos, _) = dataset::read_table(&self.calibration, &folder, &[], hint)
+            .map_err(|error| Failure::Usage(error.into()))?;
+        let (calibration, judging) = quantise::samples(&package, &photos)?;
+        let target = Target { agreement: self.agreement, drop: self.drop, depth: self.depth };
+        let settings = quantise::Settings { target, probes: self.probes.into(), accuracy: 0.9 };
+        let quantised =
+            quantise::quantise(&package, &calibration, &judging, &settings, &|line| eprintln!("{line}"))
+                .map_err(anyhow::Error::from)?;
+        print_quantised(&quantised.record);
+        if let Err(error) = &quantised.fp16 {
+            eprintln!("{error}");
+        }
+        let mut version = package.manifest().version.clone();
+        version.patch += 1;
+        let targets = package.calibration().curve().iter().map(|point| point.target).collect();
+        let confidence = package.calibration().confidence();
+        let settings = Settings { targets, confidence, halvings: HALVINGS, seed: 1 };
+        let out = self.out.clone().unwrap_or_else(|| of(&self.package));
+        let to = Destination {
+            version: self.version.clone().unwrap_or(version),
+            folder: &out,
+            calibrate: self.held_out.then_some(&settings),
+        };
+        let reached = quantised.record.reached;
+        println!("{}", quantise::write(&package, quantised, &judging, &to)?.display());
+        if !reached {
+            return Err(anyhow::anyhow!("the target is not reached, see the figures above").into());
+        }
+        Ok(())
+    }
+}
+
+fn print_quantised(record: &Record) {
+    let fidelity = &record.fidelity;
+    println!("{} of {} layers in int8", record.int8_layers.len(), record.layers);
+    for layer in &record.float_layers {
+        println!("in float: {layer}");
+    }
+    println!("best leaf as the float model's: {:.4} of {}", fidelity.agreement, fidelity.pictures);
+    println!("top-1 {:.4}, float {:.4}", fidelity.top1, fidelity.top1_float);
+    println!("mean depth at target 0.9: {:.3}, float {:.3}", fidelity.depth, fidelity.depth_float);
+    println!("largest difference of a probability {:.3}", fidelity.largest_difference);
+    let ratio = |bytes: usize| bytes as f64 / record.float32_bytes.max(1) as f64;
+    println!(
+        "size: int8 {:.3}, float16 {:.3} of float32",
+        ratio(record.int8_bytes),
+        ratio(record.float16_bytes)
+    );
 }
 
 #[derive(Args)]
@@ -218,7 +335,16 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             }
         }
         Command::Calibrate(arguments) => arguments.execute()?,
-        Command::Views { package, out } => write_views(&package, &out)?,
+        Command::Quantise(arguments) => arguments.execute()?,
+        Command::Lint { model } => lint_file(&model)?,
+        Command::Views { package, out, photos, folder } => {
+            let package = Package::open(&package).map_err(anyhow::Error::from)?;
+            write_views(&package, &out)?;
+            if let Some(table) = photos {
+                let beside = table.parent().unwrap_or(Path::new(".")).to_owned();
+                write_photos(&package, &table, &folder.unwrap_or(beside), &out)?;
+            }
+        }
     }
     Ok(())
 }
@@ -275,15 +401,45 @@ fn write_report(measured: &Measured, json: &str, metric: Specificity, folder: &P
     plot(&measured.curve, metric, &folder.join("curve.svg"))
 }
 
-fn write_views(package: &Path, out: &Path) -> anyhow::Result<()> {
-    let package = Package::open(package)?;
+fn lint_file(path: &Path) -> anyhow::Result<()> {
+    let onnx = std::fs::read(path).with_context(|| format!("cannot read model {}", path.display()))?;
+    let findings = lint::lint(&onnx).with_context(|| path.display().to_string())?;
+    findings.iter().for_each(|finding| println!("{finding}"));
+    let errors = findings.iter().filter(|finding| finding.rule.severity() == Severity::Error).count();
+    anyhow::ensure!(errors == 0, "{}: {errors} errors, TensorRT will not take it as meant", path.display());
+    Ok(())
+}
+
+fn write_photos(package: &Package, table: &Path, folder: &Path, out: &Path) -> anyhow::Result<()> {
+    let (photos, _) =
+        dataset::read_table(table, folder, &[], "give the folder its paths start from with --folder")?;
+    let (calibration, judging) = quantise::samples(package, &photos)?;
+    let mut index = String::from("name,side,first_leaf,end_leaf\n");
+    for (side, samples) in [("calibration", calibration), ("judging", judging)] {
+        for (number, sample) in samples.iter().enumerate() {
+            let name = format!("{side}_{number}");
+            for (view, bytes) in package.views().views().iter().zip(&sample.views) {
+                let path = out.join(format!("{name}.{}.u8", view.name));
+                std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+            }
+            let leaves = package.taxonomy().taxon(sample.truth).leaves();
+            index.push_str(&format!("{name},{side},{},{}\n", leaves.start, leaves.end));
+        }
+    }
+    let path = out.join("photos.csv");
+    std::fs::write(&path, index).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn write_views(package: &Package, out: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(|| format!("cannot create folder {}", out.display()))?;
     let write = |name: &str, bytes: &[u8]| {
         let path = out.join(name);
         std::fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
-    for (file, name) in [("model.onnx", "model.onnx"), ("golden/index.toml", "index.toml")] {
-        write(name, package.file(file).unwrap_or_default())?;
+    for file in [MODEL, MODEL_INT8, MODEL_FP16, GOLDEN, GOLDEN_INT8] {
+        if let Some(bytes) = package.file(file) {
+            write(file.rsplit('/').next().unwrap_or(file), bytes)?;
+        }
     }
     let (views, mut renderer) = (package.views(), ViewRenderer::new());
     for golden in &package.golden().picture {

@@ -16,7 +16,7 @@ use crate::dataset::Photo;
 use crate::features::Runner;
 use crate::package::{self, PictureFile};
 
-pub use temperature::{NotOurs, with_temperature};
+pub use temperature::{NotOurs, ours, with_temperature};
 
 /// Smallest probability whose logarithm is taken.
 const SMALLEST: f32 = 1e-30;
@@ -102,6 +102,7 @@ impl Recalibration {
             golden: &golden,
             golden_pictures,
             model: self.model.clone(),
+            quantised: None,
             report: format!("{report}<h1>Calibrated again</h1>{calibration}"),
         };
         package::save(draft, &path)?;
@@ -127,12 +128,12 @@ impl Recalibration {
     }
 }
 
-fn read(path: &Path) -> anyhow::Result<Picture> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<Picture> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read photograph {}", path.display()))?;
     Picture::decode(&bytes).with_context(|| path.display().to_string())
 }
 
 /// Position of the first photograph of the same individual.
-fn group(photos: &[Photo], photo: &Photo) -> usize {
+pub(crate) fn group(photos: &[Photo], photo: &Photo) -> usize {
     photos.iter().position(|other| other.individual == photo.individual).unwrap_or_default()
 }

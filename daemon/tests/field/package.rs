@@ -20,7 +20,13 @@ const WEIGHTS: [[f32; 3]; 6] =
 
 fn tensor(name: &str, dims: &[i64], data: &[f32]) -> onnx::Tensor {
     let raw_data = data.iter().flat_map(|number| number.to_le_bytes()).collect();
-    onnx::Tensor { dims: dims.into(), data_type: data_type::FLOAT, name: name.into(), raw_data }
+    onnx::Tensor {
+        dims: dims.into(),
+        data_type: data_type::FLOAT,
+        name: name.into(),
+        raw_data,
+        ..onnx::Tensor::default()
+    }
 }
 
 fn node(op_type: &str, input: &[&str], output: &str, attribute: Vec<onnx::Attribute>) -> onnx::Node {
@@ -81,6 +87,7 @@ fn graph(leaves: usize) -> Vec<u8> {
             })
             .into(),
         output: vec![onnx::ValueInfo::tensor("probabilities", data_type::FLOAT, &[None, Some(leaves_i64)])],
+        value_info: vec![],
     };
     let opset_import = vec![onnx::OperatorSet { domain: String::new(), version: 17 }];
     onnx::Model { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() }.encode_to_vec()
@@ -159,6 +166,7 @@ pub fn write_package(path: &Path, flaw: Flaw) {
         golden: &Golden { tolerance: 1e-4, picture: vec![picture] },
         golden_pictures: vec![("red.png".into(), super::picture::png([255, 0, 0]))],
         model: graph(if flaw == Flaw::Leaves { 4 } else { 3 }),
+        quantised: None,
         report: "<p>toy".into(),
     };
     draft.write(std::fs::File::create(path).expect("a file")).expect("a package");

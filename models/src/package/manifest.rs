@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CALIBRATION, GOLDEN, MODEL, Sha256Digest, TAXONOMY};
+use super::{
+    CALIBRATION, CALIBRATION_INT8, GOLDEN, GOLDEN_INT8, MODEL, MODEL_FP16, MODEL_INT8, Sha256Digest, TAXONOMY,
+};
 use crate::views::{View, ViewSet, ViewsError};
 
 /// The format this crate writes and reads.
@@ -35,10 +37,25 @@ pub struct Manifest {
     pub licence: String,
     /// Where the weights and the training pictures are from, one source an entry.
     pub provenance: Vec<String>,
+    /// What of the network is int8, where the package has such a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantisation: Option<Quantisation>,
     /// The views in the order of the graph inputs.
     pub views: Vec<View>,
     /// Every file but the manifest.
     pub files: Vec<FileEntry>,
+}
+
+/// What of the network is int8.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Quantisation {
+    /// Convolutions and matrix products of the graph.
+    pub layers: u32,
+    /// Those among them in int8.
+    pub int8_layers: u32,
+    /// Names of the others: int8 cost too much there.
+    pub float_layers: Vec<String>,
 }
 
 /// One file of a package.
@@ -74,6 +91,16 @@ pub enum ManifestError {
     /// Too many files, or one too large.
     #[error("{0}")]
     TooLarge(String),
+    /// An engine file whose name and precision do not agree.
+    #[error("{path} has precision {found:?}, a file of that name has {needed:?}")]
+    Precision {
+        /// Path in the archive.
+        path: String,
+        /// As the manifest says.
+        found: String,
+        /// As the name says.
+        needed: &'static str,
+    },
     /// A file without which there is no model.
     #[error("the manifest names no {0}")]
     Missing(&'static str),
@@ -121,7 +148,25 @@ impl Manifest {
         if let Some(missing) = needed.into_iter().find(|path| !paths.contains(path)) {
             return Err(ManifestError::Missing(missing));
         }
+        // An int8 model without thresholds of its own would be run with another model's.
+        let with_int8 = if paths.contains(MODEL_INT8) { &[CALIBRATION_INT8, GOLDEN_INT8][..] } else { &[] };
+        if let Some(missing) = with_int8.iter().find(|path| !paths.contains(*path)) {
+            return Err(ManifestError::Missing(missing));
+        }
+        self.check_precisions()?;
         self.view_set().map(|_| ()).map_err(ManifestError::from)
+    }
+
+    fn check_precisions(&self) -> Result<(), ManifestError> {
+        for (path, needed) in [(MODEL, "float32"), (MODEL_INT8, "int8"), (MODEL_FP16, "float16")] {
+            let Some(file) = self.file(path) else { continue };
+            let found = file.precision.as_deref().unwrap_or_default();
+            if found != needed {
+                let (path, found) = (path.to_owned(), found.to_owned());
+                return Err(ManifestError::Precision { path, found, needed });
+            }
+        }
+        Ok(())
     }
 
     /// The views, checked.

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::manifest::ManifestError;
 use super::{
-    CALIBRATION, GOLDEN, Golden, GoldenError, InterfaceError, MANIFEST, Manifest, Sha256Digest, Sha256Reader,
-    TAXONOMY, check_interface,
+    CALIBRATION, CALIBRATION_INT8, GOLDEN, GOLDEN_INT8, Golden, GoldenError, InterfaceError, MANIFEST,
+    MODEL_INT8, Manifest, Sha256Digest, Sha256Reader, TAXONOMY, check_interface,
 };
 use crate::calibration::Calibration;
 use crate::taxonomy::{Taxonomy, TsvError};
@@ -88,6 +88,7 @@ pub struct Package {
     taxonomy: Taxonomy,
     calibration: Calibration,
     golden: Golden,
+    int8: Option<(Calibration, Golden)>,
     files: BTreeMap<String, Vec<u8>>,
     sha256: Sha256Digest,
 }
@@ -112,7 +113,11 @@ impl Package {
         let taxonomy = Taxonomy::from_tsv(text(&files, TAXONOMY)?)?;
         let calibration = parse(&files, CALIBRATION)?;
         let golden: Golden = parse(&files, GOLDEN)?;
-        let package = Self { manifest, views, taxonomy, calibration, golden, files, sha256 };
+        let int8 = match files.contains_key(MODEL_INT8) {
+            true => Some((parse(&files, CALIBRATION_INT8)?, parse(&files, GOLDEN_INT8)?)),
+            false => None,
+        };
+        let package = Self { manifest, views, taxonomy, calibration, golden, int8, files, sha256 };
         package.check_fit()?;
         Ok(package)
     }
@@ -123,7 +128,8 @@ impl Package {
             check_interface(bytes, &self.views, leaves)
                 .map_err(|source| OpenError::Interface { file: path.clone(), source })?;
         }
-        for picture in &self.golden.picture {
+        let int8 = self.golden_int8().into_iter().flat_map(|golden| &golden.picture);
+        for picture in self.golden.picture.iter().chain(int8) {
             if !self.files.contains_key(&picture.file) {
                 return Err(OpenError::Missing(picture.file.clone()));
             }
@@ -163,6 +169,18 @@ impl Package {
     #[must_use]
     pub fn golden(&self) -> &Golden {
         &self.golden
+    }
+
+    /// Targets and thresholds of the int8 model, where there is one.
+    #[must_use]
+    pub fn calibration_int8(&self) -> Option<&Calibration> {
+        self.int8.as_ref().map(|(calibration, _)| calibration)
+    }
+
+    /// What the golden pictures give on the int8 model, where there is one.
+    #[must_use]
+    pub fn golden_int8(&self) -> Option<&Golden> {
+        self.int8.as_ref().map(|(_, golden)| golden)
     }
 
     /// Digest of the package file.

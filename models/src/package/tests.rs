@@ -63,6 +63,24 @@ fn golden(leaves: usize) -> Golden {
 }
 
 fn write(model: Vec<u8>, golden: &Golden) -> (Manifest, Vec<u8>) {
+    write_with(model, golden, None)
+}
+
+/// With an int8 file whose graph has `leaves` leaves and whose golden answers are `golden_int8`.
+fn with_int8(leaves: i64, golden_int8: &Golden) -> (Manifest, Vec<u8>) {
+    let quantisation = Quantisation { layers: 3, int8_layers: 2, float_layers: vec!["stem".into()] };
+    let files = QuantisedFiles {
+        int8: graph(leaves),
+        fp16: Some(graph(2)),
+        quantisation,
+        calibration: &calibration(),
+        golden: golden_int8,
+        record: "bias_corrected = true".into(),
+    };
+    write_with(graph(2), &golden(2), Some(files))
+}
+
+fn write_with(model: Vec<u8>, golden: &Golden, quantised: Option<QuantisedFiles<'_>>) -> (Manifest, Vec<u8>) {
     let (views, taxonomy, calibration) = (views(), taxonomy(), calibration());
     let draft = Draft {
         name: "test",
@@ -77,6 +95,7 @@ fn write(model: Vec<u8>, golden: &Golden) -> (Manifest, Vec<u8>) {
         golden,
         golden_pictures: vec![("grey.png".into(), vec![1, 2, 3])],
         model,
+        quantised,
         report: "<p>good".into(),
     };
     let mut bytes = Vec::new();
@@ -127,6 +146,45 @@ fn a_package_read_back_is_what_was_written() {
     assert_eq!(package.views(), &views());
     assert_eq!(package.file("golden/grey.png"), Some(&[1, 2, 3][..]));
     assert_eq!(package.sha256(), Sha256Digest::of(&bytes));
+}
+
+#[test]
+fn a_package_with_int8_read_back_is_what_was_written() {
+    let (manifest, bytes) = with_int8(2, &golden(2));
+    let package = Package::read(&bytes[..]).expect("own package");
+    assert_eq!(package.manifest(), &manifest);
+    assert_eq!(package.file(MODEL_INT8), Some(&graph(2)[..]));
+    assert_eq!(package.calibration_int8(), Some(&calibration()));
+    assert_eq!(package.golden_int8(), Some(&golden(2)));
+    assert!(Package::read(&good()[..]).expect("own package").calibration_int8().is_none());
+}
+
+#[test]
+fn an_int8_file_is_checked_like_the_float_one() {
+    insta::assert_snapshot!(refusal(&with_int8(3, &golden(2)).1), @r#"model.int8.onnx: graph output "probabilities" is float [N, 3], the package needs float [N, 2]"#);
+    assert!(matches!(Package::read(&with_int8(2, &golden(5)).1[..]), Err(OpenError::Golden(_))));
+    let mut elsewhere = golden(2);
+    elsewhere.picture[0].file = "golden/other.png".into();
+    assert!(matches!(Package::read(&with_int8(2, &elsewhere).1[..]), Err(OpenError::Missing(_))));
+}
+
+#[test]
+fn an_int8_file_without_its_thresholds_or_with_another_precision_is_refused() {
+    let without = |path: &str| {
+        let (mut manifest, _) = with_int8(2, &golden(2));
+        manifest.files.retain(|file| file.path != path);
+        manifest.check().expect_err("a refusal").to_string()
+    };
+    insta::assert_snapshot!(without(CALIBRATION_INT8), @"the manifest names no calibration.int8.toml");
+    insta::assert_snapshot!(without(GOLDEN_INT8), @"the manifest names no golden/index.int8.toml");
+    for (path, precision) in
+        [(MODEL, "int8"), (MODEL_INT8, "float32"), (MODEL_FP16, ""), (MODEL_INT8, "int4")]
+    {
+        let (mut manifest, _) = with_int8(2, &golden(2));
+        let file = manifest.files.iter_mut().find(|file| file.path == path).expect("the file");
+        file.precision = Some(precision.into());
+        assert!(matches!(manifest.check(), Err(ManifestError::Precision { .. })), "{path} {precision}");
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 
 use super::manifest::ManifestError;
 use super::{
-    CALIBRATION, FORMAT, FileEntry, GOLDEN, Golden, MANIFEST, MODEL, Manifest, REPORT, Sha256Digest, TAXONOMY,
+    CALIBRATION, CALIBRATION_INT8, FORMAT, FileEntry, GOLDEN, GOLDEN_INT8, Golden, MANIFEST, MODEL,
+    MODEL_FP16, MODEL_INT8, Manifest, QUANTISATION, Quantisation, REPORT, Sha256Digest, TAXONOMY,
 };
 use crate::calibration::Calibration;
 use crate::taxonomy::Taxonomy;
@@ -42,8 +43,27 @@ pub struct Draft<'a> {
     pub golden_pictures: Vec<(String, Vec<u8>)>,
     /// The float graph.
     pub model: Vec<u8>,
+    /// The same network in fewer bits, where it was quantised.
+    pub quantised: Option<QuantisedFiles<'a>>,
     /// For people.
     pub report: String,
+}
+
+/// The network in fewer bits, with everything that is its own.
+#[derive(Debug)]
+pub struct QuantisedFiles<'a> {
+    /// The graph with Q/DQ.
+    pub int8: Vec<u8>,
+    /// The graph in 16-bit floats, where its weights fit.
+    pub fp16: Option<Vec<u8>>,
+    /// What of it is int8.
+    pub quantisation: Quantisation,
+    /// Targets and thresholds of the int8 model.
+    pub calibration: &'a Calibration,
+    /// Golden answers of the int8 model.
+    pub golden: &'a Golden,
+    /// How it was made, as TOML.
+    pub record: String,
 }
 
 /// Path and content of every file but the manifest.
@@ -96,11 +116,21 @@ impl Draft<'_> {
         files.extend(self.golden_pictures.into_iter().map(|(name, bytes)| (format!("golden/{name}"), bytes)));
         files.push((REPORT.to_owned(), self.report.into_bytes()));
         files.push((MODEL.to_owned(), self.model));
+        let mut quantisation = None;
+        if let Some(quantised) = self.quantised {
+            let calibration = to_toml(CALIBRATION_INT8, quantised.calibration)?;
+            files.push((CALIBRATION_INT8.to_owned(), calibration.into_bytes()));
+            files.push((GOLDEN_INT8.to_owned(), to_toml(GOLDEN_INT8, quantised.golden)?.into_bytes()));
+            files.push((QUANTISATION.to_owned(), quantised.record.into_bytes()));
+            files.push((MODEL_INT8.to_owned(), quantised.int8));
+            files.extend(quantised.fp16.map(|bytes| (MODEL_FP16.to_owned(), bytes)));
+            quantisation = Some(quantised.quantisation);
+        }
         let entry = |(path, bytes): &(String, Vec<u8>)| FileEntry {
             path: path.clone(),
             size: bytes.len() as u64,
             sha256: Sha256Digest::of(bytes),
-            precision: (path == MODEL).then(|| "float32".into()),
+            precision: precision(path).map(Into::into),
         };
         let manifest = Manifest {
             format: FORMAT,
@@ -111,11 +141,22 @@ impl Draft<'_> {
             input_size: self.views.input_size(),
             licence: self.licence.into(),
             provenance: self.provenance,
+            quantisation,
             views: self.views.views().to_vec(),
             files: files.iter().map(entry).collect(),
         };
         manifest.check()?;
         Ok((manifest, files))
+    }
+}
+
+/// Arithmetic of an engine file.
+fn precision(path: &str) -> Option<&'static str> {
+    match path {
+        MODEL => Some("float32"),
+        MODEL_INT8 => Some("int8"),
+        MODEL_FP16 => Some("float16"),
+        _ => None,
     }
 }
 

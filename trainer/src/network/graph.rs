@@ -43,7 +43,8 @@ impl GraphBuilder {
     fn tensor(&mut self, name: &str, dims: &[usize], kind: i32, raw: impl FnOnce() -> Vec<u8>) -> String {
         if self.constants.insert(name.into()) {
             let dims = dims.iter().map(|&side| side as i64).collect();
-            let tensor = Tensor { dims, data_type: kind, name: name.into(), raw_data: raw() };
+            let tensor =
+                Tensor { dims, data_type: kind, name: name.into(), raw_data: raw(), ..Tensor::default() };
             self.graph.initializer.push(tensor);
         }
         name.into()

@@ -44,6 +44,7 @@ pub fn write(
         golden: &golden,
         golden_pictures,
         model,
+        quantised: None,
         report: report(recipe, taxonomy, measured),
     };
     save(draft, &path)?;

@@ -15,7 +15,7 @@ pub enum NotOurs {
     Decode(#[from] prost::DecodeError),
     /// It has fields nobody here knows.
     #[error(
-        "the model has parts that fieldmark-trainer does not write and would lose; calibrate it where it was made"
+        "the model has parts that fieldmark-trainer does not write and would lose; change it where it was made"
     )]
     Foreign,
     /// There is nothing to put a temperature before.
@@ -23,15 +23,21 @@ pub enum NotOurs {
     NoSoftmax,
 }
 
+/// The model in `onnx`, if our types hold all of it.
+///
+/// # Errors
+/// If it is no ONNX, or has parts that would be lost.
+pub fn ours(onnx: &[u8]) -> Result<Model, NotOurs> {
+    let model = Model::decode(onnx)?;
+    if model.encode_to_vec() == onnx { Ok(model) } else { Err(NotOurs::Foreign) }
+}
+
 /// `onnx` with its logits divided by `temperature` before the softmax.
 ///
 /// # Errors
 /// If the graph is not one that fieldmark-trainer writes.
 pub fn with_temperature(onnx: &[u8], temperature: f64) -> Result<Vec<u8>, NotOurs> {
-    let mut model = Model::decode(onnx)?;
-    if model.encode_to_vec() != onnx {
-        return Err(NotOurs::Foreign);
-    }
+    let mut model = ours(onnx)?;
     let graph = model.graph.as_mut().ok_or(NotOurs::NoSoftmax)?;
     let makes_probabilities = |node: &Node| node.op_type == "Softmax" && node.output == [PROBABILITIES];
     let softmax = graph.node.iter().position(makes_probabilities).ok_or(NotOurs::NoSoftmax)?;
@@ -48,6 +54,7 @@ pub fn with_temperature(onnx: &[u8], temperature: f64) -> Result<Vec<u8>, NotOur
         data_type: data_type::FLOAT,
         name: FACTOR.into(),
         raw_data: factor.to_le_bytes().to_vec(),
+        ..Tensor::default()
     });
     graph.node[softmax].input = vec![scaled.clone()];
     graph.node.insert(

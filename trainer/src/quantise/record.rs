@@ -1,0 +1,63 @@
+//! `quantisation.toml`: how the int8 model was made and what it cost.
+
+use super::{Fidelity, Method, Target};
+
+/// Range of one quantised tensor.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct TensorRange {
+    /// Name of the value.
+    pub value: String,
+    /// Method that gave its range.
+    pub method: Method,
+    /// Largest magnitude that is told apart; the scale is a 127th of it.
+    pub range: f32,
+    /// Squared error of the layers that read it, relative to their output, summed over those of its scale group.
+    pub error: f64,
+}
+
+/// Divergence from the original's probabilities after one variant, on the probing pictures.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Variant {
+    /// What was done.
+    pub name: String,
+    /// Mean Kullback-Leibler divergence in nats.
+    pub divergence: f64,
+}
+
+/// Everything about one quantisation.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Record {
+    /// Pictures that ranges come from.
+    pub calibration_pictures: usize,
+    /// Of those, pictures that candidates were measured on.
+    pub probing_pictures: usize,
+    /// Largest difference of a probability that folding made.
+    pub folding_difference: f32,
+    /// Whether biases are corrected.
+    pub bias_corrected: bool,
+    /// Convolutions and matrix products.
+    pub layers: usize,
+    /// Those in int8.
+    pub int8_layers: Vec<String>,
+    /// Those in float.
+    pub float_layers: Vec<String>,
+    /// Bytes of `model.onnx`.
+    pub float32_bytes: usize,
+    /// Bytes of `model.int8.onnx`.
+    pub int8_bytes: usize,
+    /// Bytes of `model.fp16.onnx`; 0 where there is none.
+    pub float16_bytes: usize,
+    /// Whether the target is reached.
+    pub reached: bool,
+    /// What was to be reached.
+    pub target: Target,
+    /// What was reached, on pictures that no range comes from.
+    pub fidelity: Fidelity,
+    /// What was tried.
+    pub variant: Vec<Variant>,
+    /// Layers, those that cost most first, each with the divergence that is left when it alone is float. Empty where the
+    /// target was reached without looking.
+    pub sensitivity: Vec<Variant>,
+    /// Ranges.
+    pub tensor: Vec<TensorRange>,
+}

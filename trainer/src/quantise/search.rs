@@ -1,0 +1,251 @@
+//! The search for numbers and float layers, step by step, each kept only where a measurement says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldmark_models::onnx::{Graph, Model};
+use fieldmark_models::package::{PROBABILITIES, Package};
+use fieldmark_models::specificity::Threshold;
+
+use super::engine::{Engine, Sample};
+use super::explicit::{Numbers, explicit};
+use super::fidelity::{Fidelity, judged};
+use super::histogram::Method;
+use super::placement::{Placement, layers, place};
+use super::record::{Record, TensorRange, Variant};
+use super::simulate::simulate;
+use super::{
+    FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges, sensitive,
+    transport,
+};
+
+/// Of all layers, the share that may be float before the search gives up.
+const MOST_FLOAT: f64 = 0.25;
+
+/// Pictures that every layer, alone in float, is measured on: there are as many runs as layers.
+const SENSITIVITY_PICTURES: usize = 8;
+
+pub(super) struct Search<'a> {
+    package: &'a Package,
+    settings: &'a Settings,
+    say: &'a dyn Fn(&str),
+    model: Model,
+    graph: Graph,
+    folding: f32,
+    calibration: &'a [Sample],
+    probing: &'a [Sample],
+    judging: &'a [Sample],
+    probing_answers: Vec<Vec<f32>>,
+    judging_answers: Vec<Vec<f32>>,
+    full: Placement,
+    ranges: Ranges,
+    errors: BTreeMap<usize, f64>,
+    shifts: BTreeMap<String, Vec<f32>>,
+    float: BTreeSet<String>,
+    divergence: f64,
+    variants: Vec<Variant>,
+    sensitivity: Vec<Variant>,
+}
+
+impl<'a> Search<'a> {
+    /// Folds the graph and asks the original about the pictures.
+    pub(super) fn new(
+        model: Model,
+        package: &'a Package,
+        calibration: &'a [Sample],
+        judging: &'a [Sample],
+        settings: &'a Settings,
+        say: &'a dyn Fn(&str),
+    ) -> Result<Self, QuantiseError> {
+        let original = model.graph.clone().unwrap_or_default();
+        let graph = fold(&original);
+        let probing = &calibration[..calibration.len().min(settings.probes)];
+        let full = place(&graph, &BTreeSet::new());
+        if full.layers.is_empty() {
+            return Err(QuantiseError::NoLayers);
+        }
+        let mut search = Self {
+            package,
+            settings,
+            say,
+            model: Model { graph: None, ..model },
+            graph,
+            folding: 0.0,
+            calibration,
+            probing,
+            judging,
+            probing_answers: Vec::new(),
+            judging_answers: Vec::new(),
+            full,
+            ranges: Ranges::new(),
+            errors: BTreeMap::new(),
+            shifts: BTreeMap::new(),
+            float: BTreeSet::new(),
+            divergence: f64::INFINITY,
+            variants: Vec::new(),
+            sensitivity: Vec::new(),
+        };
+        say(&format!(
+            "{} layers, {} tensors to quantise",
+            search.full.layers.len(),
+            search.full.groups.len()
+        ));
+        search.probing_answers = search.answers(&original, probing)?;
+        search.judging_answers = search.answers(&original, judging)?;
+        let folded = search.answers(&search.graph, probing)?;
+        let pairs = search.probing_answers.iter().flatten().zip(folded.iter().flatten());
+        search.folding = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        if search.folding > FOLDING || search.folding.is_nan() {
+            return Err(QuantiseError::Folding(search.folding));
+        }
+        Ok(search)
+    }
+
+    fn answers(&self, graph: &Graph, samples: &[Sample]) -> Result<Vec<Vec<f32>>, QuantiseError> {
+        Engine::new(&self.model, graph, &[PROBABILITIES.into()], self.package.views())?.rows(samples)
+    }
+
+    /// The int8 graph with `ranges` of the full placement, biases shifted, and `float` layers left out.
+    fn int8(&self, ranges: &Ranges, shifts: &BTreeMap<String, Vec<f32>>, float: &BTreeSet<String>) -> Graph {
+        let placement = place(&self.graph, float);
+        // Groups of a smaller placement are parts of the full one's.
+        let range = |(value, group): (&String, &usize)| {
+            let (_, range) = ranges.get(self.full.groups.get(value)?)?;
+            Some((*group, *range))
+        };
+        let numbers =
+            Numbers { ranges: placement.groups.iter().filter_map(range).collect(), bias: shifts.clone() };
+        explicit(&self.graph, &placement, &numbers)
+    }
+
+    /// On the first `pictures` of those that candidates are measured on.
+    fn divergence(&self, graph: &Graph, pictures: usize) -> Result<f64, QuantiseError> {
+        let samples = &self.probing[..pictures.min(self.probing.len())];
+        let answers = self.answers(&simulate(graph), samples)?;
+        let threshold = Threshold::default();
+        let (float, other) = ((&self.probing_answers[..], threshold), (&answers[..], threshold));
+        Ok(Fidelity::of(self.package.taxonomy(), samples, float, other).divergence)
+    }
+
+    fn tried(&mut self, name: &str, divergence: f64) {
+        (self.say)(&format!("{name}: divergence {divergence:.5}"));
+        self.variants.push(Variant { name: name.into(), divergence });
+    }
+
+    /// Ranges by the method that disturbs the layers behind least, tensor by tensor; one method for all where that is
+    /// measured to be better.
+    pub(super) fn choose_ranges(&mut self) -> Result<(), QuantiseError> {
+        let views = self.package.views();
+        let found = ranges::candidates(&self.model, &self.graph, &self.full, self.calibration, views)?;
+        let (chosen, errors) =
+            probe::choose(&self.model, &self.graph, &self.full, &found, self.probing, views)?;
+        self.errors = errors;
+        let mut variants = vec![("chosen per tensor".to_owned(), chosen)];
+        variants
+            .extend(Method::ALL.map(|method| (method.name().to_owned(), ranges::uniform(&found, method))));
+        for (name, ranges) in variants {
+            let divergence =
+                self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()), usize::MAX)?;
+            self.tried(&name, divergence);
+            if divergence < self.divergence {
+                (self.divergence, self.ranges) = (divergence, ranges);
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives channels back what rounding takes from them on average, where that helps.
+    pub(super) fn correct_biases(&mut self) -> Result<(), QuantiseError> {
+        let views = self.package.views();
+        let shifts =
+            probe::bias_shifts(&self.model, &self.graph, &self.full, &self.ranges, self.calibration, views)?;
+        let divergence = self.divergence(&self.int8(&self.ranges, &shifts, &BTreeSet::new()), usize::MAX)?;
+        self.tried("bias correction", divergence);
+        if divergence < self.divergence {
+            (self.divergence, self.shifts) = (divergence, shifts);
+        }
+        Ok(())
+    }
+
+    fn judge(&self, float: &BTreeSet<String>) -> Result<(Fidelity, Vec<Vec<f32>>), QuantiseError> {
+        let answers = self.answers(&simulate(&self.int8(&self.ranges, &self.shifts, float)), self.judging)?;
+        let taxonomy = self.package.taxonomy();
+        let calibration = self.package.calibration();
+        let point = calibration.point_for(self.settings.accuracy).ok();
+        let threshold = point.map_or_else(Threshold::default, |point| point.threshold);
+        let (before, after) =
+            (judged(taxonomy, self.judging, &self.judging_answers), judged(taxonomy, self.judging, &answers));
+        let own = transport(calibration, &before, &after).ok();
+        let own = own.and_then(|own| own.point_for(self.settings.accuracy).ok().map(|point| point.threshold));
+        let (float, other) =
+            ((&self.judging_answers[..], threshold), (&answers[..], own.unwrap_or(threshold)));
+        Ok((Fidelity::of(taxonomy, self.judging, float, other), answers))
+    }
+
+    /// Leaves layers in float, the one worth most first, until the target is reached.
+    pub(super) fn keep_sensitive_in_float(&mut self) -> Result<(), QuantiseError> {
+        let (fidelity, _) = self.judge(&self.float)?;
+        if fidelity.reaches(&self.settings.target) {
+            return Ok(());
+        }
+        (self.say)(&format!(
+            "target missed: agreement {:.4}, top-1 {:.4} (float {:.4}), mean depth {:.3} (float {:.3})",
+            fidelity.agreement, fidelity.top1, fidelity.top1_float, fidelity.depth, fidelity.depth_float
+        ));
+        let units = sensitive::units(&self.graph, &self.full.layers);
+        let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
+        (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
+        let ranked = sensitive::by_worth(units, |float| {
+            self.divergence(&self.int8(&self.ranges, &self.shifts, float), SENSITIVITY_PICTURES)
+        })?;
+        let name = |unit: &[String]| unit.join(" ");
+        self.sensitivity =
+            ranked.iter().map(|(unit, left)| Variant { name: name(unit), divergence: *left }).collect();
+        for (unit, _) in ranked {
+            if self.float.len() + unit.len() > most {
+                break;
+            }
+            (self.say)(&format!("in float: {}", name(&unit)));
+            self.float.extend(unit);
+            if self.judge(&self.float)?.0.reaches(&self.settings.target) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the graphs and the record.
+    pub(super) fn finish(self, float32_bytes: usize) -> Result<Quantised, QuantiseError> {
+        let (fidelity, answers) = self.judge(&self.float)?;
+        let int8 = self.int8(&self.ranges, &self.shifts, &self.float);
+        let placement = place(&self.graph, &self.float);
+        let tensor = placement.groups.keys().filter_map(|value| {
+            let group = self.full.groups.get(value)?;
+            let (method, range) = *self.ranges.get(group)?;
+            let error = self.errors.get(group).copied().unwrap_or_default();
+            Some(TensorRange { value: value.clone(), method, range, error })
+        });
+        let fp16 = half(&self.graph).map(|graph| encoded(&self.model, graph));
+        let simulated = encoded(&self.model, simulate(&int8));
+        let mut record = Record {
+            calibration_pictures: self.calibration.len(),
+            probing_pictures: self.probing.len(),
+            folding_difference: self.folding,
+            bias_corrected: !self.shifts.is_empty(),
+            layers: layers(&self.graph).len(),
+            int8_layers: placement.layers.clone(),
+            float_layers: self.float.iter().cloned().collect(),
+            float32_bytes,
+            int8_bytes: 0,
+            float16_bytes: fp16.as_ref().map_or(0, Vec::len),
+            reached: fidelity.reaches(&self.settings.target),
+            target: self.settings.target,
+            fidelity,
+            variant: self.variants,
+            sensitivity: self.sensitivity,
+            tensor: tensor.collect(),
+        };
+        let int8 = encoded(&self.model, int8);
+        record.int8_bytes = int8.len();
+        Ok(Quantised { int8, fp16, simulated, float_answers: self.judging_answers, answers, record })
+    }
+}

@@ -1,0 +1,255 @@
+use std::collections::BTreeSet;
+
+use fieldmark_models::calibration::{Calibration, Point};
+use fieldmark_models::onnx::{
+    Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, attribute_kind, data_type,
+};
+use fieldmark_models::package::{Draft, Golden, MODEL_FP16, MODEL_INT8, QUANTISATION};
+use fieldmark_models::picture::Picture;
+use fieldmark_models::specificity::Threshold;
+use fieldmark_models::taxonomy::{Lineage, Rank, Taxonomy, TaxonomyBuilder};
+use fieldmark_models::views::{View, ViewSet};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::simulate::float_node;
+use super::*;
+use crate::lint::lint;
+
+const SIDE: i64 = 16;
+const LEAVES: usize = 4;
+
+fn ints(name: &str, ints: &[i64]) -> Attribute {
+    Attribute { name: name.into(), ints: ints.into(), kind: attribute_kind::INTS, ..Attribute::default() }
+}
+
+fn int(name: &str, int: i64) -> Attribute {
+    Attribute { name: name.into(), int, kind: attribute_kind::INT, ..Attribute::default() }
+}
+
+struct Toy {
+    graph: Graph,
+    random: StdRng,
+}
+
+impl Toy {
+    fn add(&mut self, op: &str, name: &str, inputs: &[&str], attribute: Vec<Attribute>) {
+        self.graph.node.push(Node { attribute, ..float_node(op, name, inputs) });
+    }
+
+    fn weights(&mut self, name: &str, dims: &[i64]) {
+        if !self.graph.initializer.iter().any(|tensor| tensor.name == name) {
+            let count = dims.iter().product::<i64>();
+            let fan = (count / dims[0]) as f32;
+            let values: Vec<f32> =
+                (0..count).map(|_| self.random.random_range(-1.0..1.0f32) * (3.0 / fan).sqrt()).collect();
+            self.graph.initializer.push(Tensor::of_floats(name, dims, &values));
+        }
+    }
+
+    fn conv(&mut self, name: &str, input: &str, weights: &str, dims: &[i64]) {
+        self.weights(weights, dims);
+        self.weights(&format!("{weights}.bias"), &dims[..1]);
+        let pad = dims[2] / 2;
+        let bias = format!("{weights}.bias");
+        self.add("Conv", name, &[input, weights, &bias], vec![ints("pads", &[pad; 4])]);
+    }
+
+    fn column(&mut self, view: &str) {
+        let name = |part: &str| format!("{view}.{part}");
+        let sides = [None, Some(SIDE), Some(SIDE), Some(3)];
+        self.graph.input.push(ValueInfo::tensor(view, data_type::UINT8, &sides));
+        self.add("Cast", &name("float"), &[view], vec![int("to", 1)]);
+        self.add("Transpose", &name("planes"), &[&name("float")], vec![ints("perm", &[0, 3, 1, 2])]);
+        self.add("Mul", &name("input"), &[&name("planes"), "byte"], vec![]);
+        self.conv(&name("stem"), &name("input"), "stem", &[8, 3, 3, 3]);
+        let (scale, shift, mean, variance) = ("bn.scale", "bn.shift", "bn.mean", "bn.variance");
+        self.add("BatchNormalization", &name("bn"), &[&name("stem"), scale, shift, mean, variance], vec![]);
+        self.add("Relu", &name("relu"), &[&name("bn")], vec![]);
+        self.conv(&name("block"), &name("relu"), "block", &[8, 8, 3, 3]);
+        self.add("Add", &name("sum"), &[&name("block"), &name("relu")], vec![]);
+        let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+        self.add("MaxPool", &name("pool"), &[&name("sum")], attributes);
+    }
+}
+
+/// Two columns that share weights, a batch norm, a residual add, a pool, a concat and a classifier.
+fn toy() -> Model {
+    let mut toy = Toy { graph: Graph::default(), random: StdRng::seed_from_u64(7) };
+    toy.graph.initializer.push(Tensor::of_floats("byte", &[], &[1.0 / 255.0]));
+    for (name, value) in [("scale", 1.5), ("shift", 0.1), ("mean", 0.05), ("variance", 0.5)] {
+        toy.graph.initializer.push(Tensor::of_floats(&format!("bn.{name}"), &[8], &[value; 8]));
+    }
+    toy.column("whole");
+    toy.column("crop");
+    toy.add("Concat", "merge.concat", &["whole.pool", "crop.pool"], vec![int("axis", 1)]);
+    toy.conv("merge", "merge.concat", "merge.weight", &[8, 16, 1, 1]);
+    toy.add("GlobalAveragePool", "pool", &["merge"], vec![]);
+    toy.add("Flatten", "feature", &["pool"], vec![int("axis", 1)]);
+    toy.weights("classifier", &[LEAVES as i64, 8]);
+    toy.weights("classifier.bias", &[LEAVES as i64]);
+    let transposed = vec![int("transB", 1)];
+    toy.add("Gemm", "logits", &["feature", "classifier", "classifier.bias"], transposed);
+    toy.add("Softmax", "probabilities", &["logits"], vec![int("axis", 1)]);
+    let sides = [None, Some(LEAVES as i64)];
+    toy.graph.output.push(ValueInfo::tensor("probabilities", data_type::FLOAT, &sides));
+    let opset_import = vec![OperatorSet { domain: String::new(), version: 17 }];
+    Model { ir_version: 8, graph: Some(toy.graph), opset_import, ..Model::default() }
+}
+
+fn views() -> ViewSet {
+    let view = |name: &str, magnification| View { name: name.into(), magnification };
+    ViewSet::new(vec![view("whole", 1.0), view("crop", 2.0)], SIDE as u32).expect("views")
+}
+
+fn taxonomy() -> Taxonomy {
+    let mut builder = TaxonomyBuilder::new();
+    for name in ["Animalia", "Chromista", "Fungi", "Plantae"] {
+        builder.insert(&Lineage::new([(Rank::Kingdom, name)]).expect("a lineage"), None);
+    }
+    builder.build().expect("a tree")
+}
+
+fn calibration() -> Calibration {
+    let threshold = Threshold::new(0.4).expect("a threshold");
+    let point = Point {
+        target: 0.9,
+        threshold,
+        exact: threshold,
+        average: threshold,
+        confident: threshold,
+        accuracy: 0.9,
+        accuracy_low: 0.8,
+        accuracy_high: 1.0,
+        mean_depth: 1.0,
+        ranks: std::collections::BTreeMap::from([("kingdom".into(), 1.0)]),
+    };
+    Calibration::new(10, 1.0, 0.95, vec![point]).expect("a curve")
+}
+
+fn package() -> Package {
+    let (views, taxonomy, calibration) = (views(), taxonomy(), calibration());
+    let draft = Draft {
+        name: "toy",
+        version: semver::Version::new(0, 1, 0),
+        created: jiff::Timestamp::UNIX_EPOCH,
+        preset: "toy",
+        licence: "Apache-2.0",
+        provenance: vec!["rendered by the project".into()],
+        views: &views,
+        taxonomy: &taxonomy,
+        calibration: &calibration,
+        golden: &Golden { tolerance: 0.01, picture: vec![] },
+        golden_pictures: vec![],
+        model: encoded(&toy(), toy().graph.expect("a graph")),
+        quantised: None,
+        report: "<p>good".into(),
+    };
+    let mut bytes = Vec::new();
+    draft.write(&mut bytes).expect("a package");
+    Package::read(&bytes[..]).expect("own package")
+}
+
+/// Pictures of random colour fields.
+fn samples(package: &Package, seed: u64) -> Vec<Sample> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut sample = |group: usize| {
+        let rgb: Vec<u8> = (0..8 * 8 * 3).map(|_| random.random()).collect();
+        let picture = Picture::from_rgb(8, 8, rgb).expect("a picture");
+        let truth = package.taxonomy().leaf(group % LEAVES).expect("a leaf");
+        Sample::new(&picture, package.views(), truth, group).expect("views")
+    };
+    (0..12).map(&mut sample).collect()
+}
+
+fn settings() -> Settings {
+    let target = Target { agreement: 0.9, drop: 0.1, depth: 0.1 };
+    Settings { target, probes: 8, accuracy: 0.9 }
+}
+
+fn quantised(package: &Package) -> (Quantised, Vec<Sample>) {
+    let (calibration, judging) = (samples(package, 1), samples(package, 2));
+    let quantised =
+        quantise(package, &calibration, &judging, &settings(), &|_| ()).expect("a quantised model");
+    (quantised, judging)
+}
+
+#[test]
+fn a_quantised_model_breaks_no_rule_and_answers_like_the_original() {
+    let package = package();
+    let (quantised, _) = quantised(&package);
+    assert_eq!(lint(&quantised.int8).expect("a model"), []);
+    assert_eq!(quantised.record.layers, 6);
+    assert_eq!(quantised.record.int8_layers.len() + quantised.record.float_layers.len(), 6);
+    let difference = quantised.record.fidelity.largest_difference;
+    assert!(difference > 0.0 && difference < 0.05, "{difference}");
+    assert!(quantised.record.folding_difference < FOLDING);
+}
+
+#[test]
+fn a_package_with_int8_is_read_back_with_thresholds_of_its_own() {
+    let (package, folder) = (package(), tempfile::tempdir().expect("a folder"));
+    let (quantised, judging) = quantised(&package);
+    let int8 = quantised.int8.clone();
+    let version = semver::Version::new(0, 1, 1);
+    let to = Destination { version, folder: folder.path(), calibrate: None };
+    let path = write(&package, quantised, &judging, &to).expect("written");
+    let read = Package::open(&path).expect("own package");
+    assert_eq!(read.file(MODEL_INT8), Some(&int8[..]));
+    assert!(read.calibration_int8().is_some() && read.golden_int8().is_some());
+    let precision = |path| read.manifest().file(path).and_then(|file| file.precision.clone());
+    assert_eq!(precision(MODEL_INT8).as_deref(), Some("int8"));
+    assert_eq!(precision(MODEL_FP16).as_deref(), Some("float16"));
+    let record = String::from_utf8_lossy(read.file(QUANTISATION).expect("a record")).into_owned();
+    let record: toml::Table = record.parse().expect("TOML");
+    assert!(record["tensor"].as_array().is_some_and(|tensors| tensors.len() > 5), "{record}");
+    assert_eq!(read.manifest().quantisation.as_ref().map(|all| all.layers), Some(6));
+}
+
+#[test]
+fn what_meets_in_a_concat_has_one_scale_through_pools() {
+    let graph = fold(&toy().graph.expect("a graph"));
+    let placement = place(&graph, &BTreeSet::new());
+    let group = |value: &str| placement.groups.get(value).copied().expect(value);
+    assert_eq!(group("whole.sum"), group("crop.sum"));
+    assert_eq!(group("whole.pool"), group("merge.concat"));
+    assert_ne!(group("whole.input"), group("crop.input"));
+    assert!(!placement.groups.contains_key("merge") && !placement.groups.contains_key("logits"));
+}
+
+#[test]
+fn a_layer_left_in_float_is_not_touched() {
+    let graph = fold(&toy().graph.expect("a graph"));
+    let float = BTreeSet::from(["logits".to_owned()]);
+    let placement = place(&graph, &float);
+    assert_eq!(placement.layers.len(), 5);
+    let int8 = explicit(&graph, &placement, &Numbers::default());
+    let logits = int8.node.iter().find(|node| node.name == "logits").expect("the classifier");
+    assert_eq!(logits.input, ["feature", "classifier", "classifier.bias"]);
+}
+
+#[test]
+fn folding_takes_batch_norms_away() {
+    let graph = fold(&toy().graph.expect("a graph"));
+    assert!(graph.node.iter().all(|node| node.op_type != "BatchNormalization"));
+}
+
+#[test]
+fn weights_too_large_for_16_bits_are_told() {
+    let mut graph = toy().graph.expect("a graph");
+    for tensor in &mut graph.initializer {
+        if tensor.name == "merge.weight" {
+            *tensor = Tensor::of_floats("merge.weight", &[8, 16, 1, 1], &[1e6; 128]);
+        }
+    }
+    assert_eq!(half(&graph).expect_err("a refusal").name, "merge.weight");
+}
+
+#[test]
+fn thresholds_brought_over_to_the_same_answers_stay() {
+    let package = package();
+    let (quantised, judging) = quantised(&package);
+    let answers = fidelity::judged(package.taxonomy(), &judging, &quantised.float_answers);
+    let same = transport(package.calibration(), &answers, &answers).expect("a calibration");
+    assert_eq!(&same, package.calibration());
+}

@@ -128,7 +128,7 @@ pub fn extract(
             );
             let path = cache.join(format!("{}.features", Sha256Digest::of(key.as_bytes())));
             let kinds = kinds(recipe);
-            let features = match read_cached(&path, recipe.network.preset.features, kinds.len()) {
+            let features = match read_cached(&path, recipe.network.preset.features(), kinds.len()) {
                 Some(rows) => PhotoFeatures { kinds, rows },
                 None => {
                     let made = pictures_of(&photo.path, &recipe.pictures, &backgrounds, seed)?;

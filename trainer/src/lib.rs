@@ -17,4 +17,5 @@ pub mod quantise;
 pub mod recalibrate;
 pub mod recipe;
 pub mod run;
+pub mod training;
 pub mod wiring;

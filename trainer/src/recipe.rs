@@ -43,6 +43,18 @@ pub enum RecipeError {
         /// What is wrong.
         source: ViewsError,
     },
+    /// The preset has no stage of that name.
+    #[error("recipe {path}: {key} is {value}, the preset's stages are {}", stages.join(", "))]
+    Stage {
+        /// Path of the recipe.
+        path: PathBuf,
+        /// Which key.
+        key: &'static str,
+        /// Its value.
+        value: String,
+        /// What it may be.
+        stages: Vec<String>,
+    },
     /// A number is out of range.
     #[error("recipe {path}: {key} is {value}, allowed is {allowed}")]
     Range {
@@ -211,9 +223,9 @@ struct Raw {
 #[serde(deny_unknown_fields)]
 struct RawNetwork {
     preset: String,
-    weights: PathBuf,
-    split: String,
-    merge: String,
+    weights: Option<PathBuf>,
+    split: Option<String>,
+    merge: Option<String>,
     crop_column: crate::network::ColumnInit,
     whole_share: f32,
 }
@@ -274,22 +286,23 @@ impl Raw {
             .map_err(|source| RecipeError::Preset { path: path.into(), source })?;
         let views = ViewSet::new(self.view, preset.input_size)
             .map_err(|source| RecipeError::Views { path: path.into(), source })?;
-        let unit = |key, name: &str| {
-            preset.unit(name).ok_or_else(|| RecipeError::Range {
+        let stage = |key, name: &Option<String>, otherwise: usize| match name {
+            None => Ok(otherwise),
+            Some(name) => preset.stage(name).ok_or_else(|| RecipeError::Stage {
                 path: path.into(),
                 key,
-                value: name.into(),
-                allowed: "`stem`, `block0` to the last block, or `head`",
-            })
+                value: name.clone(),
+                stages: preset.stages.iter().map(|stage| stage.name.clone()).collect(),
+            }),
         };
-        let (split, merge) =
-            (unit("network.split", &self.network.split)?, unit("network.merge", &self.network.merge)?);
+        let split = stage("network.split", &self.network.split, preset.split)?;
+        let merge = stage("network.merge", &self.network.merge, preset.merge)?;
         if split >= merge {
             return Err(RecipeError::Range {
                 path: path.into(),
                 key: "network.merge",
-                value: self.network.merge,
-                allowed: "a unit behind network.split",
+                value: preset.stages[merge].name.clone(),
+                allowed: "a stage behind network.split",
             });
         }
         let network = NetworkSettings {

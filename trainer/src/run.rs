@@ -10,7 +10,7 @@ use crate::dataset::{self, Photo};
 use crate::evaluate::{self, Measured};
 use crate::features::{self, PhotoFeatures};
 use crate::head::train_head;
-use crate::network::{Backbone, HeadWeights, export_features, export_model};
+use crate::network::{Backbone, HeadWeights, NetworkWeights, export_features, export_model};
 use crate::package;
 use crate::recipe::Recipe;
 
@@ -18,7 +18,7 @@ use crate::recipe::Recipe;
 pub struct Prepared {
     recipe: Recipe,
     photos: Vec<Photo>,
-    backbone: Backbone,
+    weights: NetworkWeights,
     features: Vec<PhotoFeatures>,
 }
 
@@ -35,12 +35,14 @@ impl Prepared {
         for row in &dropped {
             eprintln!("  dropped {}: {}", row.file, row.reason);
         }
-        let backbone = Backbone::read(&recipe.network.weights, &recipe.network.preset)?;
-        let onnx = export_features(&recipe.network, &backbone, &recipe.views);
+        let backbone = Backbone::of(&recipe.network)?;
+        let views = recipe.views.views().len();
+        let weights = NetworkWeights::of_backbone(&recipe.network, &backbone, views);
+        let onnx = export_features(&recipe.network, &weights, &recipe.views);
         let bar = progress("features", photos.len());
         let features = features::extract(&recipe, &photos, &onnx, cache, || bar.inc(1))?;
         bar.finish();
-        Ok(Self { recipe, photos, backbone, features })
+        Ok(Self { recipe, photos, weights, features })
     }
 
     /// Evaluates the recipe on its random splits.
@@ -86,7 +88,7 @@ impl Prepared {
         let recipe = &self.recipe;
         let head = train_head(&taxonomy, &examples, &recipe.transfer, &recipe.train, recipe.seed);
         let head = HeadWeights { temperature: measured.calibration.temperature() as f32, ..head };
-        let model = export_model(&recipe.network, &self.backbone, &recipe.views, &head)?;
+        let model = export_model(&recipe.network, &self.weights, &recipe.views, &head)?;
         package::write(recipe, &taxonomy, measured, model, folder).context("packaging failed")
     }
 }

@@ -9,7 +9,7 @@ use rand::seq::SliceRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::{Frontier, mixed};
-use crate::network::HeadWeights;
+use crate::network::{Feature, HeadWeights};
 use crate::recipe::{Mix, TrainSettings, TransferSettings};
 
 /// One training picture: its feature at unit length and its label, which may be an inner taxon.
@@ -66,7 +66,13 @@ pub fn train_head(
         previous = Some((frontier, rows, bias));
     }
     let (_, rows, bias) = previous.unwrap_or_else(|| (Frontier { taxa: vec![] }, vec![], vec![]));
-    HeadWeights { weight: rows.concat(), bias, scale: train.scale, temperature: 1.0 }
+    HeadWeights {
+        weight: rows.concat(),
+        bias,
+        scale: train.scale,
+        temperature: 1.0,
+        feature: Feature::UnitLength,
+    }
 }
 
 /// Uniform in ± sqrt(6 / (in + out)).

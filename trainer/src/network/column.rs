@@ -1,104 +1,162 @@
-//! Units of an EfficientNet-Lite as graph nodes.
+//! Stages as graph nodes.
 
 use super::graph::{GraphBuilder, int, ints};
-use super::weights::{Backbone, Convolution};
-use super::{Preset, preset::Block};
+use super::layer::{Activation, Convolution, Layer, MapShape, Pool, PoolKind};
+use super::preset::Stage;
+use super::weights::ConvolutionWeights;
 
-/// Runs units of one column: which nodes they make and which weights they share.
+/// Stages of one part of the network: which nodes they make and which constants they read.
 pub(super) struct Column<'a> {
-    pub preset: &'a Preset,
-    pub backbone: &'a Backbone,
     /// Prefix of the node names, such as `whole`.
     pub name: &'a str,
     /// Prefix of the constants: columns that share weights share it.
-    pub weights: &'a str,
+    pub constants: &'a str,
+    /// Of the batch norm layers that are folded away.
+    pub norm_epsilon: f32,
 }
 
-/// A value in the graph and the side of its feature maps.
+/// A value in the graph and its shape.
 #[derive(Clone)]
 pub(super) struct Maps {
     pub value: String,
-    pub side: usize,
+    pub shape: MapShape,
 }
 
 impl Column<'_> {
-    /// The nodes of unit `position`.
-    pub(super) fn unit(&self, graph: &mut GraphBuilder, position: usize, input: &Maps) -> Maps {
-        if position == 0 {
-            return self.convolution(graph, (0, 0), "stem", input, 2, 1, true);
-        }
-        match self.preset.blocks.get(position - 1) {
-            Some(block) => self.block(graph, position, block, input),
-            None => self.convolution(graph, (position, 0), "head", input, 1, 1, true),
-        }
-    }
-
-    fn block(&self, graph: &mut GraphBuilder, position: usize, block: &Block, input: &Maps) -> Maps {
-        let name = |part: &str| format!("block{}.{part}", position - 1);
-        let wide = block.input * block.expansion;
-        let mut maps = input.clone();
-        let mut next = 0;
-        if block.expansion > 1 {
-            maps = self.convolution(graph, (position, next), &name("expand"), &maps, 1, 1, true);
-            next += 1;
-        }
-        maps = self.convolution(graph, (position, next), &name("depthwise"), &maps, block.stride, wide, true);
-        maps = self.convolution(graph, (position, next + 1), &name("project"), &maps, 1, 1, false);
-        if block.stride == 1 && block.input == block.output {
-            let sum = format!("{}.{}", self.name, name("add"));
-            maps.value = graph.node("Add", &sum, &[&maps.value, &input.value], vec![]);
+    /// The nodes of `stages` with `weights`, each stage's in walking order.
+    pub(super) fn stages(
+        &self,
+        graph: &mut GraphBuilder,
+        stages: &[Stage],
+        weights: &[Vec<ConvolutionWeights>],
+        input: Maps,
+    ) -> Maps {
+        let mut maps = input;
+        for (stage, weights) in stages.iter().zip(weights) {
+            maps = self.layers(graph, &stage.layers, &mut weights.iter(), maps);
         }
         maps
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the settings of one convolution")]
-    fn convolution(
+    fn layers(
         &self,
         graph: &mut GraphBuilder,
-        (unit, position): (usize, usize),
-        name: &str,
-        input: &Maps,
-        stride: usize,
-        groups: usize,
-        activate: bool,
+        layers: &[Layer],
+        weights: &mut std::slice::Iter<'_, ConvolutionWeights>,
+        input: Maps,
     ) -> Maps {
-        let convolution: &Convolution = &self.backbone.units[unit].convolutions[position];
-        let kernel = convolution.shape[2];
-        let constant = format!("{}.{name}", self.weights);
-        let weight = graph.constant(&format!("{constant}.weight"), &convolution.shape, &convolution.weight);
-        let bias = graph.constant(&format!("{constant}.bias"), &[convolution.shape[0]], &convolution.bias);
-        let (before, after) = same_padding(input.side, kernel, stride);
-        let attributes = vec![
-            ints("kernel_shape", &[kernel, kernel]),
-            ints("strides", &[stride, stride]),
-            ints("pads", &[before, before, after, after]),
-            int("group", groups as i64),
-        ];
-        let node = format!("{}.{name}", self.name);
-        let mut value = graph.node("Conv", &node, &[&input.value, &weight, &bias], attributes);
-        if activate {
-            let (low, high) = (graph.constant("zero", &[], &[0.0]), graph.constant("six", &[], &[6.0]));
-            value = graph.node("Clip", &format!("{node}.relu6"), &[&value, &low, &high], vec![]);
+        let mut maps = input;
+        for layer in layers {
+            maps = match layer {
+                Layer::Convolution(convolution) => match weights.next() {
+                    Some(weights) => self.convolution(graph, convolution, weights, &maps),
+                    None => maps,
+                },
+                Layer::Pool(pool) => self.pool(graph, pool, &maps),
+                Layer::Branches { name, branches } => {
+                    let ends: Vec<Maps> = branches
+                        .iter()
+                        .map(|branch| self.layers(graph, branch, weights, maps.clone()))
+                        .collect();
+                    self.concatenated(graph, name, &ends)
+                }
+                Layer::Residual { name, body, scale, activation } => {
+                    let branch = self.layers(graph, body, weights, maps.clone());
+                    self.sum(graph, name, (&maps, &branch), *scale, *activation)
+                }
+            };
         }
-        Maps { value, side: input.side.div_ceil(stride) }
+        maps
+    }
+
+    /// The node of `convolution`, batch norm folded in, and of its activation.
+    pub(super) fn convolution(
+        &self,
+        graph: &mut GraphBuilder,
+        convolution: &Convolution,
+        weights: &ConvolutionWeights,
+        input: &Maps,
+    ) -> Maps {
+        let folded = weights.folded(self.norm_epsilon);
+        let (constant, node) = (self.constant(&convolution.name), self.node(&convolution.name));
+        let weight = graph.constant(&format!("{constant}.weight"), &convolution.shape(), &folded.weight);
+        let bias = graph.constant(&format!("{constant}.bias"), &[convolution.output], &folded.bias);
+        let along = |axis: usize| {
+            let (side, kernel) = (input.shape.sides[axis], convolution.kernel[axis]);
+            convolution.padding.along(axis, side, kernel, convolution.stride)
+        };
+        let ((top, bottom), (left, right)) = (along(0), along(1));
+        let attributes = vec![
+            ints("kernel_shape", &convolution.kernel),
+            ints("strides", &[convolution.stride, convolution.stride]),
+            ints("pads", &[top, left, bottom, right]),
+            int("group", convolution.groups as i64),
+        ];
+        let value = graph.node("Conv", &node, &[&input.value, &weight, &bias], attributes);
+        let shape = convolution.gives(input.shape).unwrap_or(input.shape);
+        Maps { value: activated(graph, &node, value, convolution.activation), shape }
+    }
+
+    fn pool(&self, graph: &mut GraphBuilder, pool: &Pool, input: &Maps) -> Maps {
+        let mut attributes = vec![
+            ints("kernel_shape", &[pool.kernel, pool.kernel]),
+            ints("strides", &[pool.stride, pool.stride]),
+            ints("pads", &[pool.padding; 4]),
+        ];
+        let op = match pool.kind {
+            PoolKind::Max => "MaxPool",
+            PoolKind::Average => {
+                attributes.push(int("count_include_pad", 0));
+                "AveragePool"
+            }
+        };
+        let value = graph.node(op, &self.node(&pool.name), &[&input.value], attributes);
+        Maps { value, shape: pool.gives(input.shape).unwrap_or(input.shape) }
+    }
+
+    fn concatenated(&self, graph: &mut GraphBuilder, name: &str, ends: &[Maps]) -> Maps {
+        let values: Vec<&str> = ends.iter().map(|end| end.value.as_str()).collect();
+        let value = graph.node("Concat", &self.node(name), &values, vec![int("axis", 1)]);
+        let channels = ends.iter().map(|end| end.shape.channels).sum();
+        let sides = ends.first().map_or([1, 1], |end| end.shape.sides);
+        Maps { value, shape: MapShape { channels, sides } }
+    }
+
+    fn sum(
+        &self,
+        graph: &mut GraphBuilder,
+        name: &str,
+        (input, branch): (&Maps, &Maps),
+        scale: f32,
+        activation: Activation,
+    ) -> Maps {
+        let node = self.node(name);
+        let mut value = branch.value.clone();
+        #[expect(clippy::float_cmp, reason = "exactly 1 is no factor at all")]
+        if scale != 1.0 {
+            let factor = graph.constant(&format!("scale.{scale}"), &[], &[scale]);
+            value = graph.node("Mul", &format!("{node}.scaled"), &[&value, &factor], vec![]);
+        }
+        let value = graph.node("Add", &node, &[&value, &input.value], vec![]);
+        Maps { value: activated(graph, &node, value, activation), shape: input.shape }
+    }
+
+    fn node(&self, name: &str) -> String {
+        format!("{}.{name}", self.name)
+    }
+
+    fn constant(&self, name: &str) -> String {
+        format!("{}.{name}", self.constants)
     }
 }
 
-/// TensorFlow's SAME: as many outputs as strides fit, the odd pixel of padding behind.
-fn same_padding(side: usize, kernel: usize, stride: usize) -> (usize, usize) {
-    let total = ((side.div_ceil(stride) - 1) * stride + kernel).saturating_sub(side);
-    (total / 2, total - total / 2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::same_padding;
-
-    #[test]
-    fn same_padding_puts_the_odd_pixel_behind() {
-        assert_eq!(same_padding(224, 3, 2), (0, 1));
-        assert_eq!(same_padding(65, 3, 2), (1, 1));
-        assert_eq!(same_padding(112, 5, 1), (2, 2));
-        assert_eq!(same_padding(8, 1, 1), (0, 0));
+fn activated(graph: &mut GraphBuilder, node: &str, value: String, activation: Activation) -> String {
+    match activation {
+        Activation::None => value,
+        Activation::Relu => graph.node("Relu", &format!("{node}.relu"), &[&value], vec![]),
+        Activation::Relu6 => {
+            let (low, high) = (graph.constant("zero", &[], &[0.0]), graph.constant("six", &[], &[6.0]));
+            graph.node("Clip", &format!("{node}.relu6"), &[&value, &low, &high], vec![])
+        }
     }
 }

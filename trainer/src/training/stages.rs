@@ -1,0 +1,219 @@
+//! Hierarchical knowledge transfer over the whole network (paper section 3.2): a stage trains at a depth of the taxonomy,
+//! the next one begins with its weights, every class's row mixed from its parent's.
+
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::adam::{Adam, AdamSettings};
+use super::batch::{BatchError, Feed};
+use super::checkpoint::{self, CheckpointError, Position};
+use super::network::Network;
+use super::order::mixed as seed_of;
+use super::schedule::Schedule;
+use super::steps::{Examples, Progress, StageRun, StepSettings};
+use crate::head::{Frontier, mixed};
+use crate::network::{Feature, HeadWeights, NetworkSettings, NetworkWeights};
+
+/// Why training stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// The loss is no number any more.
+    #[error(
+        "the loss of step {step} of stage {stage} is {loss} at rate {rate}: lower the rate, or look at its pictures: {}",
+        pictures.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    )]
+    Diverged {
+        /// Position of the stage.
+        stage: usize,
+        /// The step.
+        step: usize,
+        /// Its loss.
+        loss: f32,
+        /// Its learning rate.
+        rate: f64,
+        /// Its pictures.
+        pictures: Vec<PathBuf>,
+    },
+    /// A batch.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Progress could not be written down.
+    #[error("cannot write {path}: {source}")]
+    Log {
+        /// Path of the log.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// One stage.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StageSettings {
+    /// Labels are translated to ancestors at this depth; none: the leaves.
+    pub depth: Option<u16>,
+    /// Learning rates.
+    pub schedule: Schedule,
+    /// The paper's mixing factor a: the share of the parent's variance in a child's first weights.
+    pub keep: f64,
+}
+
+/// What a run is made of.
+pub struct Run<'a> {
+    /// Shape of the network.
+    pub network: &'a NetworkSettings,
+    /// What it starts from.
+    pub start: &'a NetworkWeights,
+    /// What it tells apart.
+    pub taxonomy: &'a Taxonomy,
+    /// Stages, the last one at the leaves.
+    pub stages: &'a [StageSettings],
+    /// What the steps share.
+    pub steps: &'a StepSettings,
+    /// The optimiser.
+    pub adam: AdamSettings,
+    /// Where pictures come from.
+    pub feed: &'a Feed<'a>,
+    /// Positions of the pictures that are trained on, and the lowest taxon known of each.
+    pub pictures: &'a [usize],
+    /// As `pictures`.
+    pub labels: &'a [TaxonIndex],
+    /// Where a checkpoint is kept, how many steps apart, and the digest of all that the run depends on.
+    pub checkpoint: Option<(&'a Path, usize, &'a str)>,
+    /// The device without gradients.
+    pub device: &'a Device,
+}
+
+/// What training gives.
+pub struct Trained {
+    /// The network at the last step.
+    pub network: Network,
+}
+
+/// Trains all stages, or what is left of them after the checkpoint. `done` is called after each step.
+///
+/// # Errors
+/// If a picture cannot be read, the loss is no number, or a checkpoint cannot be read or written.
+pub fn train(
+    run: &Run<'_>,
+    mut done: impl FnMut(Progress) -> Result<(), TrainingError>,
+) -> Result<Trained, TrainingError> {
+    let begun = match run.checkpoint {
+        Some((path, _, digest)) => checkpoint::position(path, digest)?,
+        None => None,
+    };
+    let first = begun.map_or(0, |position| position.stage);
+    let mut previous: Option<(Frontier, Network)> = None;
+    for (number, stage) in run.stages.iter().enumerate().skip(first) {
+        let frontier = match stage.depth {
+            Some(depth) => Frontier::at_depth(run.taxonomy, depth),
+            None => Frontier::leaves(run.taxonomy),
+        };
+        let mut network = run.begin(number, stage, &frontier, previous.take());
+        let mut adam = Adam::new(run.adam, &network.variables);
+        let mut from = 0;
+        if let (Some((path, ..)), Some(position)) = (run.checkpoint, begun)
+            && position.stage == number
+        {
+            checkpoint::load(path, &mut network, &mut adam)?;
+            from = position.step;
+        }
+        run.stage(number, stage, &frontier, (&mut network, &mut adam), from, &mut done)?;
+        previous = Some((frontier, network));
+    }
+    match previous {
+        Some((_, network)) => Ok(Trained { network }),
+        None => {
+            let frontier = Frontier::leaves(run.taxonomy);
+            let head = run.random_head(&frontier, 0);
+            Ok(Trained { network: run.network(run.start, &head) })
+        }
+    }
+}
+
+impl Run<'_> {
+    /// The network as stage `number` begins.
+    fn begin(
+        &self,
+        number: usize,
+        stage: &StageSettings,
+        frontier: &Frontier,
+        previous: Option<(Frontier, Network)>,
+    ) -> Network {
+        let own = self.random_head(frontier, number);
+        match previous {
+            None => self.network(self.start, &own),
+            Some((shallower, network)) => {
+                let parents = frontier.parents(self.taxonomy, &shallower);
+                let head = children(&network.head(), &own, &parents, stage.keep);
+                self.network(&network.weights(), &head)
+            }
+        }
+    }
+
+    fn network(&self, weights: &NetworkWeights, head: &HeadWeights) -> Network {
+        Network::new(self.network, weights, head, &self.device.clone().autodiff())
+    }
+
+    fn random_head(&self, frontier: &Frontier, number: usize) -> HeadWeights {
+        let mut random = StdRng::seed_from_u64(seed_of(self.steps.seed, 0x6865_6164 + number as u64));
+        HeadWeights::random(self.network.preset.features(), frontier.taxa.len(), &mut random)
+    }
+
+    fn stage(
+        &self,
+        number: usize,
+        stage: &StageSettings,
+        frontier: &Frontier,
+        (network, adam): (&mut Network, &mut Adam),
+        from: usize,
+        done: &mut impl FnMut(Progress) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        let admitted = |&label: &TaxonIndex| frontier.admitted(self.taxonomy, label).collect();
+        let examples = Examples {
+            pictures: self.pictures,
+            admitted: self.labels.iter().map(admitted).collect(),
+            classes: frontier.taxa.len(),
+        };
+        let part = StageRun {
+            stage: number,
+            examples,
+            schedule: &stage.schedule,
+            settings: self.steps,
+            feed: self.feed,
+        };
+        part.run(network, adam, from, |network, adam, progress| {
+            if let Some((path, apart, digest)) = self.checkpoint
+                && (progress.step % apart.max(1) == 0 || progress.step == progress.steps)
+            {
+                let position = Position { stage: number, step: progress.step };
+                checkpoint::save(path, network, adam, position, digest)?;
+            }
+            done(progress)
+        })
+    }
+}
+
+/// First weights of classes whose parents were trained: `sqrt(a)` of the parent's and `sqrt(1 - a)` of the random ones,
+/// biases likewise (paper section 3.2).
+fn children(parent: &HeadWeights, random: &HeadWeights, parents: &[usize], keep: f64) -> HeadWeights {
+    let features = random.weight.len() / random.bias.len().max(1);
+    let row = |weights: &HeadWeights, class: usize| {
+        weights.weight[class * features..(class + 1) * features].to_vec()
+    };
+    let weight = parents
+        .iter()
+        .enumerate()
+        .flat_map(|(class, &above)| mixed(&row(parent, above), &row(random, class), keep))
+        .collect();
+    // Biases of new classes are zero: of the mixture only the parent's part is left.
+    let bias = parents.iter().map(|&above| keep.sqrt() as f32 * parent.bias[above]).collect();
+    HeadWeights { weight, bias, scale: 1.0, temperature: 1.0, feature: Feature::Pooled }
+}

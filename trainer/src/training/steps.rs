@@ -1,0 +1,240 @@
+//! The steps of one stage.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::adam::Adam;
+use super::batch::{Batch, BatchError, Batches, Feed, Step};
+use super::loss::{admitted, loss};
+use super::network::{Mode, Network};
+use super::order::{Sampling, epoch, mixed};
+use super::schedule::Schedule;
+use super::stages::TrainingError;
+use super::variables::numbers;
+
+/// What every step of a run shares; the defaults are the paper's.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StepSettings {
+    /// Pictures a pass.
+    pub batch_size: usize,
+    /// Passes whose gradients make one step.
+    pub passes: usize,
+    /// Probability that a feature is dropped before the classifier.
+    pub dropout: f32,
+    /// How much of batch norm's running statistics stays at a step.
+    pub norm_decay: f64,
+    /// Weight of the auxiliary classifier's loss.
+    pub auxiliary_weight: f64,
+    /// Which picture comes when.
+    pub sampling: Sampling,
+    /// Decides order, augmentation and dropout.
+    pub seed: u64,
+    /// Threads that read pictures.
+    pub threads: usize,
+}
+
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct Progress {
+    /// Position of the stage.
+    pub stage: usize,
+    /// Steps of it that are done.
+    pub step: usize,
+    /// Of so many.
+    pub steps: usize,
+    /// Mean loss of the step's pictures, without the auxiliary classifier's.
+    pub loss: f32,
+    /// Learning rate.
+    pub rate: f64,
+}
+
+/// Which pictures there are to train on, and what they show.
+pub(super) struct Examples<'a> {
+    /// Positions in the feed.
+    pub pictures: &'a [usize],
+    /// For each of them the classes that agree with its label.
+    pub admitted: Vec<Vec<usize>>,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+impl Examples<'_> {
+    /// Steps in an epoch: what does not fill a step is left for the next epoch's order.
+    pub(super) fn steps_per_epoch(&self, settings: &StepSettings) -> usize {
+        (self.pictures.len() / (settings.batch_size * settings.passes)).max(1)
+    }
+
+    /// The passes of steps `from` to `to`, in order.
+    fn passes(&self, settings: &StepSettings, stage: usize, from: usize, to: usize) -> Vec<Step> {
+        let per_epoch = self.steps_per_epoch(settings);
+        let per_step = settings.batch_size * settings.passes;
+        // Balanced sampling needs one class a picture: the first that agrees.
+        let classes: Vec<usize> =
+            self.admitted.iter().map(|row| row.first().copied().unwrap_or_default()).collect();
+        let mut passes = Vec::new();
+        let mut order = (usize::MAX, Vec::new());
+        for step in from..to {
+            let number = step / per_epoch;
+            let epoch_seed = mixed(stage as u64, number as u64);
+            if order.0 != number {
+                order = (number, epoch(&classes, settings.sampling, settings.seed, epoch_seed));
+            }
+            let start = step % per_epoch * per_step;
+            let end = (start + per_step).min(order.1.len());
+            for pictures in order.1[start..end].chunks(settings.batch_size) {
+                passes.push(Step { step, epoch: epoch_seed, pictures: pictures.to_vec() });
+            }
+        }
+        passes
+    }
+}
+
+/// What one stage is trained with.
+pub(super) struct StageRun<'a> {
+    pub stage: usize,
+    pub examples: Examples<'a>,
+    pub schedule: &'a Schedule,
+    pub settings: &'a StepSettings,
+    pub feed: &'a Feed<'a>,
+}
+
+impl StageRun<'_> {
+    /// Steps in all.
+    pub(super) fn steps(&self) -> usize {
+        self.schedule.steps(self.examples.steps_per_epoch(self.settings))
+    }
+
+    /// Makes the steps from `from` on. `done` is called after each, and may stop the run with an error.
+    pub(super) fn run(
+        &self,
+        network: &mut Network,
+        adam: &mut Adam,
+        from: usize,
+        mut done: impl FnMut(&Network, &Adam, Progress) -> Result<(), TrainingError>,
+    ) -> Result<(), TrainingError> {
+        let steps = self.steps();
+        let per_epoch = self.examples.steps_per_epoch(self.settings);
+        let passes = self.examples.passes(self.settings, self.stage, from, steps);
+        let in_feed = passes.iter().map(|pass| Step {
+            pictures: pass.pictures.iter().map(|&position| self.examples.pictures[position]).collect(),
+            ..pass.clone()
+        });
+        let in_feed: Vec<Step> = in_feed.collect();
+        let of_steps: Vec<&[Step]> = passes.chunk_by(|one, next| one.step == next.step).collect();
+        std::thread::scope(|scope| {
+            let mut batches = Batches::spawn(scope, self.feed, in_feed, self.settings.threads);
+            for (step, passes) in (from..steps).zip(of_steps) {
+                let rate = self.schedule.rate(step, per_epoch);
+                let loss = self.step(network, adam, passes, &mut batches, rate)?;
+                let progress = Progress { stage: self.stage, step: step + 1, steps, loss, rate };
+                done(network, adam, progress)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// One step: the mean gradient of its passes. Gives the mean loss.
+    fn step(
+        &self,
+        network: &mut Network,
+        adam: &mut Adam,
+        passes: &[Step],
+        batches: &mut Batches,
+        rate: f64,
+    ) -> Result<f32, TrainingError> {
+        let mut sum: Option<Vec<Option<Tensor<1>>>> = None;
+        let mut mean_loss = 0.0;
+        for (number, pass) in passes.iter().enumerate() {
+            let batch = batches.next_batch()?;
+            let admitted = self.admitted(pass, network.device());
+            let seed = mixed(mixed(self.settings.seed, self.stage as u64), pass.step as u64);
+            let mode = Mode::Training { dropout: self.settings.dropout, seed: mixed(seed, number as u64) };
+            let made = network.pass(inputs(&batch, self.feed, network.device()), mode);
+            let main = loss(made.logits, admitted.clone());
+            let value = numbers(&main.clone().inner())[0];
+            if !value.is_finite() {
+                return Err(self.diverged(&batch, value, rate));
+            }
+            mean_loss += value / passes.len() as f32;
+            let total = match made.auxiliary {
+                Some(logits) => main + loss(logits, admitted).mul_scalar(self.settings.auxiliary_weight),
+                None => main,
+            };
+            let gradients = network.variables.gradients(total.div_scalar(passes.len() as f64).backward());
+            network.keep_statistics(made.batch_statistics, self.settings.norm_decay);
+            sum = Some(match sum {
+                None => gradients,
+                Some(sum) => sum.into_iter().zip(gradients).map(added).collect(),
+            });
+        }
+        adam.step(&mut network.variables, sum.unwrap_or_default(), rate);
+        Ok(mean_loss)
+    }
+
+    fn admitted(&self, pass: &Step, device: &Device) -> Tensor<2> {
+        let rows: Vec<Vec<usize>> =
+            pass.pictures.iter().map(|&picture| self.examples.admitted[picture].clone()).collect();
+        admitted(&rows, self.examples.classes, device)
+    }
+
+    fn diverged(&self, batch: &Batch, loss: f32, rate: f64) -> TrainingError {
+        let pictures = batch.pictures.iter().map(|&picture| self.feed.pictures[picture].clone());
+        TrainingError::Diverged {
+            stage: self.stage,
+            step: batch.step,
+            loss,
+            rate,
+            pictures: pictures.collect(),
+        }
+    }
+}
+
+fn added(pair: (Option<Tensor<1>>, Option<Tensor<1>>)) -> Option<Tensor<1>> {
+    match pair {
+        (Some(a), Some(b)) => Some(a + b),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The views of `batch` as tensors `[N, 3, H, W]`.
+fn inputs(batch: &Batch, feed: &Feed<'_>, device: &Device) -> Vec<Tensor<4>> {
+    let side = feed.views.input_size() as usize;
+    let shape = [batch.pictures.len(), 3, side, side];
+    let tensor = |view: &Vec<f32>| Tensor::from_data(TensorData::new(view.clone(), shape), device);
+    batch.views.iter().map(tensor).collect()
+}
+
+/// The network's logits for `pictures` of `feed`, in evaluation: one row each. `done` is called after each batch
+/// with its size.
+///
+/// # Errors
+/// If a picture cannot be read.
+pub fn logits(
+    network: &Network,
+    feed: &Feed<'_>,
+    pictures: &[usize],
+    batch_size: usize,
+    threads: usize,
+    mut done: impl FnMut(usize),
+) -> Result<Vec<Vec<f32>>, BatchError> {
+    let device = network.device().clone().inner();
+    let steps = pictures.chunks(batch_size.max(1)).enumerate().map(|(step, pictures)| Step {
+        step,
+        epoch: 0,
+        pictures: pictures.to_vec(),
+    });
+    let steps: Vec<Step> = steps.collect();
+    let count = steps.len();
+    std::thread::scope(|scope| {
+        let mut batches = Batches::spawn(scope, feed, steps, threads);
+        let mut rows = Vec::with_capacity(pictures.len());
+        for _ in 0..count {
+            let batch = batches.next_batch()?;
+            let made = network.pass(inputs(&batch, feed, &device), Mode::Evaluation);
+            let [pictures, classes] = made.logits.dims();
+            let values = numbers(&made.logits.reshape([pictures * classes]));
+            rows.extend(values.chunks_exact(classes).map(<[f32]>::to_vec));
+            done(pictures);
+        }
+        Ok(rows)
+    })
+}

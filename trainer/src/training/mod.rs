@@ -20,3 +20,6 @@ pub use order::Sampling;
 pub use schedule::{Schedule, Span};
 pub use stages::{Run, StageSettings, Trained, TrainingError, train};
 pub use steps::{Progress, StepSettings, logits};
+
+#[cfg(test)]
+mod tests;

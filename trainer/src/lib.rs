@@ -5,6 +5,7 @@
 //! head above the merge is trained with the paper's hierarchical knowledge transfer.
 
 pub mod calibrate;
+pub mod compare;
 pub mod dataset;
 pub mod evaluate;
 pub mod features;
@@ -17,5 +18,6 @@ pub mod quantise;
 pub mod recalibrate;
 pub mod recipe;
 pub mod run;
+pub mod synthetic;
 pub mod training;
 pub mod wiring;

@@ -17,6 +17,8 @@ use fieldmark_trainer::quantise::{self, Destination, Record, Target};
 use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::{self, Prepared};
+use fieldmark_trainer::training::{NetworkRecipe, Session};
+use fieldmark_trainer::{compare, synthetic};
 
 /// Exit code for bad usage or a recipe that cannot be followed (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -31,6 +33,16 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Make a set of pictures to train on.
+    #[command(after_help = "Example: fieldmark-trainer prepare --synthetic work/synthetic")]
+    Prepare(PrepareArgs),
+    /// Put the figures of several runs beside each other.
+    #[command(after_help = "Example: fieldmark-trainer compare work/runs/*")]
+    Compare {
+        /// Folders of runs.
+        #[arg(required = true)]
+        runs: Vec<PathBuf>,
+    },
     /// Follow a recipe from photographs to a package. Interrupted, it goes on where it stopped.
     #[command(
         after_help = "Example: fieldmark-trainer train --quick configs/training/garden.toml --out /tmp/packages"
@@ -41,6 +53,12 @@ enum Command {
         /// Folder the package is written to.
         #[arg(long, default_value = "models/packages")]
         out: PathBuf,
+        /// Folder for the checkpoints and figures of runs of the whole network: one folder a recipe and seed.
+        #[arg(long, default_value = "work/runs")]
+        runs: PathBuf,
+        /// Another seed than the recipe's, for the whole network.
+        #[arg(long)]
+        seed: Option<u64>,
     },
     /// Measure a recipe on its random splits and print the figures.
     #[command(after_help = "Example: fieldmark-trainer evaluate configs/training/garden.toml --json")]
@@ -93,6 +111,36 @@ enum Command {
         #[arg(long)]
         folder: Option<PathBuf>,
     },
+}
+
+#[derive(Args)]
+struct PrepareArgs {
+    /// Folder for generated pictures in which it is known what decides a taxon.
+    #[arg(long, value_name = "FOLDER")]
+    synthetic: PathBuf,
+    /// Species.
+    #[arg(long, default_value_t = 48)]
+    species: usize,
+    /// Pictures of the commonest species; the n-th commonest has an n-th of them.
+    #[arg(long, default_value_t = 240)]
+    most: usize,
+    /// Pictures of the rarest.
+    #[arg(long, default_value_t = 12)]
+    fewest: usize,
+    /// The same seed gives the same pictures.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+impl PrepareArgs {
+    fn execute(&self) -> Result<(), Failure> {
+        let size = synthetic::Size { species: self.species, most: self.most, fewest: self.fewest };
+        let bar = run::progress("pictures", 0);
+        let table = synthetic::write(&self.synthetic, size, self.seed, &bar)?;
+        bar.finish();
+        println!("{}", table.display());
+        Ok(())
+    }
 }
 
 #[derive(Args)]
@@ -273,13 +321,21 @@ struct RecipeArgs {
 }
 
 impl RecipeArgs {
-    fn prepared(&self) -> Result<Prepared, Failure> {
+    fn path(&self) -> PathBuf {
         let mut path = self.recipe.clone();
         if self.quick {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             path.set_file_name(format!("{stem}-quick.toml"));
         }
-        let recipe = Recipe::read(&path).map_err(|error| Failure::Usage(error.into()))?;
+        path
+    }
+
+    fn whole_network(&self) -> Result<bool, Failure> {
+        NetworkRecipe::is_one(&self.path()).map_err(|error| Failure::Usage(error.into()))
+    }
+
+    fn prepared(&self) -> Result<Prepared, Failure> {
+        let recipe = Recipe::read(&self.path()).map_err(|error| Failure::Usage(error.into()))?;
         Ok(Prepared::new(recipe, &self.cache)?)
     }
 }
@@ -314,7 +370,12 @@ fn main() -> ExitCode {
 
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
-        Command::Train { recipe, out } => {
+        Command::Prepare(arguments) => arguments.execute()?,
+        Command::Compare { runs } => print!("{}", compare::table(&runs)?),
+        Command::Train { recipe, out, runs, seed } if recipe.whole_network()? => {
+            train_network(&recipe, &out, &runs, seed)?;
+        }
+        Command::Train { recipe, out, .. } => {
             let prepared = recipe.prepared()?;
             let measured = prepared.evaluate()?;
             print_table(&measured);
@@ -346,6 +407,19 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             }
         }
     }
+    Ok(())
+}
+
+fn train_network(arguments: &RecipeArgs, out: &Path, runs: &Path, seed: Option<u64>) -> Result<(), Failure> {
+    let recipe =
+        NetworkRecipe::read(&arguments.path(), seed).map_err(|error| Failure::Usage(error.into()))?;
+    let folder = runs.join(format!("{}-{}", recipe.name, recipe.network.seed));
+    let session = Session::new(recipe, &folder)?;
+    let network = session.train()?;
+    let evaluation = session.evaluate(&network)?;
+    println!("top-1 on {} training photographs {:.3}", evaluation.training, evaluation.training_top1);
+    print_table(&evaluation.measured);
+    println!("{}", session.package(&network, &evaluation, out)?.display());
     Ok(())
 }
 

@@ -282,29 +282,10 @@ impl Raw {
     }
 
     fn checked(self, path: &Path) -> Result<Recipe, RecipeError> {
-        let preset = Preset::named(&self.network.preset)
-            .map_err(|source| RecipeError::Preset { path: path.into(), source })?;
+        let names = (&self.network.split, &self.network.merge);
+        let (preset, split, merge) = resolved(path, &self.network.preset, names)?;
         let views = ViewSet::new(self.view, preset.input_size)
             .map_err(|source| RecipeError::Views { path: path.into(), source })?;
-        let stage = |key, name: &Option<String>, otherwise: usize| match name {
-            None => Ok(otherwise),
-            Some(name) => preset.stage(name).ok_or_else(|| RecipeError::Stage {
-                path: path.into(),
-                key,
-                value: name.clone(),
-                stages: preset.stages.iter().map(|stage| stage.name.clone()).collect(),
-            }),
-        };
-        let split = stage("network.split", &self.network.split, preset.split)?;
-        let merge = stage("network.merge", &self.network.merge, preset.merge)?;
-        if split >= merge {
-            return Err(RecipeError::Range {
-                path: path.into(),
-                key: "network.merge",
-                value: preset.stages[merge].name.clone(),
-                allowed: "a stage behind network.split",
-            });
-        }
         let network = NetworkSettings {
             weights: self.network.weights,
             split,
@@ -332,4 +313,37 @@ impl Raw {
             evaluate,
         })
     }
+}
+
+/// The preset `name` and the positions of the stages at which columns split and merge: the preset's own where a recipe
+/// names none.
+///
+/// # Errors
+/// If there is no such preset or stage, or the columns merge before they split.
+pub(crate) fn resolved(
+    path: &Path,
+    name: &str,
+    (split, merge): (&Option<String>, &Option<String>),
+) -> Result<(Preset, usize, usize), RecipeError> {
+    let preset = Preset::named(name).map_err(|source| RecipeError::Preset { path: path.into(), source })?;
+    let stage = |key, name: &Option<String>, otherwise: usize| match name {
+        None => Ok(otherwise),
+        Some(name) => preset.stage(name).ok_or_else(|| RecipeError::Stage {
+            path: path.into(),
+            key,
+            value: name.clone(),
+            stages: preset.stages.iter().map(|stage| stage.name.clone()).collect(),
+        }),
+    };
+    let split = stage("network.split", split, preset.split)?;
+    let merge = stage("network.merge", merge, preset.merge)?;
+    if split >= merge {
+        return Err(RecipeError::Range {
+            path: path.into(),
+            key: "network.merge",
+            value: preset.stages[merge].name.clone(),
+            allowed: "a stage behind network.split",
+        });
+    }
+    Ok((preset, split, merge))
 }

@@ -89,14 +89,29 @@ impl Prepared {
         let head = train_head(&taxonomy, &examples, &recipe.transfer, &recipe.train, recipe.seed);
         let head = HeadWeights { temperature: measured.calibration.temperature() as f32, ..head };
         let model = export_model(&recipe.network, &self.weights, &recipe.views, &head)?;
-        package::write(recipe, &taxonomy, measured, model, folder).context("packaging failed")
+        let measured_on = format!(
+            "{} random splits by source photograph, {:.0} % of the species left out of training in each.",
+            recipe.evaluate.splits,
+            recipe.evaluate.left_out * 100.0
+        );
+        let identity = package::Identity {
+            name: &recipe.name,
+            version: &recipe.version,
+            preset: recipe.network.preset.name,
+            licence: &recipe.licence,
+            provenance: &recipe.provenance,
+            views: &recipe.views,
+            measured_on: &measured_on,
+        };
+        package::write(&identity, &taxonomy, measured, model, folder).context("packaging failed")
     }
 }
 
 /// A progress bar for `length` steps of `what`.
 #[must_use]
 pub fn progress(what: &'static str, length: usize) -> ProgressBar {
-    let style = ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} (left: {eta})");
+    let style =
+        ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} (left: {eta}) {msg}");
     let bar = ProgressBar::new(length as u64).with_prefix(what);
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }

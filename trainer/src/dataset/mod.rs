@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use fieldmark_models::taxonomy::{Lineage, TaxonIndex, Taxonomy, TaxonomyBuilder, TaxonomyError};
 
-pub use split::{Split, random_split};
+pub use split::{Split, random_split, validation_split};
 pub use table::{Dropped, TableError, read_table};
 
 /// One photograph and the lowest taxon that can be told from it.

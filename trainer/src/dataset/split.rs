@@ -55,6 +55,17 @@ pub fn random_split(photos: &[Photo], left_out: f64, seed: u64) -> Split {
     split
 }
 
+/// Positions of photographs for training and for validation: a share `validation` of the individuals is held out.
+#[must_use]
+pub fn validation_split(photos: &[Photo], validation: f64, seed: u64) -> (Vec<usize>, Vec<usize>) {
+    let individuals: BTreeSet<&str> = photos.iter().map(|photo| photo.individual.as_str()).collect();
+    let mut individuals: Vec<&str> = individuals.into_iter().collect();
+    individuals.shuffle(&mut StdRng::seed_from_u64(seed));
+    individuals.truncate((individuals.len() as f64 * validation).round() as usize);
+    let held: BTreeSet<&str> = individuals.into_iter().collect();
+    (0..photos.len()).partition(|&photo| !held.contains(photos[photo].individual.as_str()))
+}
+
 #[cfg(test)]
 mod tests {
     use fieldmark_models::taxonomy::Rank;

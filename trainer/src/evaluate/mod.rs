@@ -110,8 +110,19 @@ pub fn trials(
     Ok(all)
 }
 
+/// Share of trials of seen species whose best leaf is the species.
+#[must_use]
+pub fn top1(trials: &Trials) -> f64 {
+    top1::by_rank(trials, Kind::Plain).get("species").map_or(0.0, |(mean, _)| *mean)
+}
+
 /// Photographs at `positions` of each taxon they are labelled with.
-fn class_sizes(taxonomy: &Taxonomy, photos: &[Photo], positions: &[usize]) -> BTreeMap<TaxonIndex, usize> {
+#[must_use]
+pub fn class_sizes(
+    taxonomy: &Taxonomy,
+    photos: &[Photo],
+    positions: &[usize],
+) -> BTreeMap<TaxonIndex, usize> {
     let mut sizes = BTreeMap::new();
     for label in positions.iter().filter_map(|&photo| taxonomy.find_lineage(&photos[photo].lineage)) {
         *sizes.entry(label).or_default() += 1;

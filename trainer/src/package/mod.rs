@@ -10,42 +10,61 @@ use anyhow::Context as _;
 use atomic_write_file::AtomicWriteFile;
 use fieldmark_models::package::Draft;
 use fieldmark_models::taxonomy::Taxonomy;
+use fieldmark_models::views::ViewSet;
 
 use crate::evaluate::Measured;
-use crate::recipe::Recipe;
 
 pub use golden::{PictureFile, golden_pictures};
 pub use report::{calibration as calibration_report, report};
+
+/// What a package says of itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    /// Name of the model.
+    pub name: &'a str,
+    /// Version of the model.
+    pub version: &'a semver::Version,
+    /// Name of the network preset.
+    pub preset: &'a str,
+    /// Licence of the weights (SPDX expression).
+    pub licence: &'a str,
+    /// Where weights and pictures are from.
+    pub provenance: &'a [String],
+    /// The views and their size.
+    pub views: &'a ViewSet,
+    /// How the figures of the report were measured, for people.
+    pub measured_on: &'a str,
+}
 
 /// Writes `NAME-VERSION.fieldmark` into `folder`, whole or not at all, and gives its path.
 ///
 /// # Errors
 /// If the model does not run, or the file cannot be written.
 pub fn write(
-    recipe: &Recipe,
+    identity: &Identity<'_>,
     taxonomy: &Taxonomy,
     measured: &Measured,
     model: Vec<u8>,
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create folder {}", folder.display()))?;
-    let path = folder.join(format!("{}-{}.fieldmark", recipe.name, recipe.version));
-    let (golden, golden_pictures) = golden_pictures(&model, &recipe.views)?;
+    let path = folder.join(format!("{}-{}.fieldmark", identity.name, identity.version));
+    let (golden, golden_pictures) = golden_pictures(&model, identity.views)?;
     let draft = Draft {
-        name: &recipe.name,
-        version: recipe.version.clone(),
+        name: identity.name,
+        version: identity.version.clone(),
         created: jiff::Timestamp::now(),
-        preset: recipe.network.preset.name,
-        licence: &recipe.licence,
-        provenance: recipe.provenance.clone(),
-        views: &recipe.views,
+        preset: identity.preset,
+        licence: identity.licence,
+        provenance: identity.provenance.to_vec(),
+        views: identity.views,
         taxonomy,
         calibration: &measured.calibration,
         golden: &golden,
         golden_pictures,
         model,
         quantised: None,
-        report: report(recipe, taxonomy, measured),
+        report: report(identity, taxonomy, measured),
     };
     save(draft, &path)?;
     Ok(path)

@@ -5,12 +5,12 @@ use std::fmt::Write as _;
 use fieldmark_models::calibration::Calibration;
 use fieldmark_models::taxonomy::Taxonomy;
 
+use super::Identity;
 use crate::evaluate::Measured;
-use crate::recipe::Recipe;
 
 /// The page. It loads nothing from elsewhere.
 #[must_use]
-pub fn report(recipe: &Recipe, taxonomy: &Taxonomy, measured: &Measured) -> String {
+pub fn report(identity: &Identity<'_>, taxonomy: &Taxonomy, measured: &Measured) -> String {
     let mut html = String::new();
     // Writing to a String cannot fail.
     let _ = write!(
@@ -18,22 +18,20 @@ pub fn report(recipe: &Recipe, taxonomy: &Taxonomy, measured: &Measured) -> Stri
         "<!doctype html><meta charset=utf-8><title>{name} {version}</title>\
          <style>body{{font:16px/1.5 sans-serif;max-width:50rem;margin:2rem auto;padding:0 1rem}}\
          table{{border-collapse:collapse}}td,th{{border:1px solid #999;padding:.2rem .6rem;text-align:right}}</style>\
-         <h1>{name} {version}</h1><p>{leaves} leaves of {taxa} taxa · {preset} · {splits} random splits by source \
-         photograph, {left_out:.0} % of the species left out of training in each.</p>",
-        name = escape(&recipe.name),
-        version = recipe.version,
+         <h1>{name} {version}</h1><p>{leaves} leaves of {taxa} taxa · {preset} · {measured_on}</p>",
+        name = escape(identity.name),
+        version = identity.version,
         leaves = taxonomy.leaf_count(),
         taxa = taxonomy.len() - 1,
-        preset = recipe.network.preset.name,
-        splits = recipe.evaluate.splits,
-        left_out = recipe.evaluate.left_out * 100.0,
+        preset = identity.preset,
+        measured_on = escape(identity.measured_on),
     );
     top1(&mut html, measured);
     by_size(&mut html, measured);
     html.push_str(&calibration(&measured.calibration));
     unseen(&mut html, measured);
     html.push_str("<h2>Sources</h2><ul>");
-    for source in &recipe.provenance {
+    for source in identity.provenance {
         let _ = write!(html, "<li>{}</li>", escape(source));
     }
     html.push_str("</ul>");

@@ -1,0 +1,316 @@
+//! `configs/training/*.toml` for training the whole network: everything a run depends on, checked once.
+
+use std::path::{Path, PathBuf};
+
+use fieldmark_models::views::{View, ViewSet};
+use serde::Deserialize;
+
+use super::adam::AdamSettings;
+use super::batch::reading_threads;
+use super::order::Sampling;
+use super::schedule::Schedule;
+use super::stages::StageSettings;
+use super::steps::StepSettings;
+use crate::network::{ColumnInit, NetworkSettings};
+use crate::pictures::Augmentation;
+use crate::recipe::{RecipeError, resolved};
+
+/// A checked recipe for the whole network.
+#[derive(Debug, Clone)]
+pub struct NetworkRecipe {
+    /// Name of the model.
+    pub name: String,
+    /// Version of the model.
+    pub version: semver::Version,
+    /// Licence of the weights (SPDX expression).
+    pub licence: String,
+    /// Where weights and pictures are from.
+    pub provenance: Vec<String>,
+    /// Labelled photographs.
+    pub data: Photographs,
+    /// Random changes.
+    pub augmentation: Augmentation,
+    /// Preset, split and merge.
+    pub network: NetworkSettings,
+    /// The views and their size.
+    pub views: ViewSet,
+    /// What every step shares.
+    pub steps: StepSettings,
+    /// The optimiser.
+    pub adam: AdamSettings,
+    /// Steps from one checkpoint to the next.
+    pub checkpoint_every: usize,
+    /// Stages of knowledge transfer, the last one at the leaves.
+    pub stages: Vec<StageSettings>,
+    /// What is measured.
+    pub evaluate: EvaluateSettings,
+    /// Its text: what a checkpoint must be of.
+    pub text: String,
+}
+
+/// Which photographs, and which of them are for validation.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Photographs {
+    /// CSV with `file` and a column for each main rank; relative to the recipe.
+    pub table: PathBuf,
+    /// Folder the table's paths start from; relative to the recipe.
+    pub photos: PathBuf,
+    /// Share of the photographs that is kept for validation; the paper's is a fifth.
+    #[serde(default = "fifth")]
+    pub validation: f64,
+    /// How to get the photographs, shown when they are missing.
+    #[serde(default)]
+    pub hint: String,
+}
+
+fn fifth() -> f64 {
+    0.2
+}
+
+/// What is measured after training.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EvaluateSettings {
+    /// Accuracies to find thresholds for, ascending.
+    pub targets: Vec<f64>,
+    /// 1: thresholds from one half of the validation photographs, figures from the other, as in the paper.
+    pub halvings: usize,
+    /// Probability with which a `confident` threshold keeps its promise.
+    pub confidence: f64,
+    /// Training photographs that are asked about too, to see overfitting.
+    pub training_sample: usize,
+    /// Species top-1 below which no package is made.
+    pub floor: f64,
+}
+
+impl Default for EvaluateSettings {
+    fn default() -> Self {
+        Self {
+            targets: vec![0.7, 0.8, 0.85, 0.9, 0.95, 0.98],
+            halvings: 1,
+            confidence: 0.95,
+            training_sample: 2000,
+            floor: 0.0,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    name: String,
+    version: semver::Version,
+    licence: String,
+    provenance: Vec<String>,
+    seed: u64,
+    data: Photographs,
+    #[serde(default)]
+    augment: Augmentation,
+    network: RawNetwork,
+    view: Vec<View>,
+    #[serde(default)]
+    train: RawTrain,
+    stage: Vec<RawStage>,
+    #[serde(default)]
+    evaluate: EvaluateSettings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawNetwork {
+    preset: String,
+    weights: Option<PathBuf>,
+    split: Option<String>,
+    merge: Option<String>,
+    #[serde(default = "random_column")]
+    crop_column: ColumnInit,
+    norm_decay: Option<f64>,
+}
+
+fn random_column() -> ColumnInit {
+    ColumnInit::Random
+}
+
+/// Defaults are the paper's (section 5).
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTrain {
+    batch_size: usize,
+    passes: usize,
+    dropout: f32,
+    l2: f64,
+    epsilon: f64,
+    auxiliary_weight: f64,
+    balanced: bool,
+    checkpoint_every: usize,
+    threads: usize,
+}
+
+impl Default for RawTrain {
+    fn default() -> Self {
+        let adam = AdamSettings::default();
+        Self {
+            batch_size: 16,
+            passes: 1,
+            dropout: 0.2,
+            l2: adam.l2,
+            epsilon: adam.epsilon,
+            // What the network's authors give it.
+            auxiliary_weight: 0.4,
+            balanced: false,
+            checkpoint_every: 500,
+            threads: reading_threads(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStage {
+    depth: Option<u16>,
+    #[serde(default = "half")]
+    keep: f64,
+    schedule: Schedule,
+}
+
+fn half() -> f64 {
+    0.5
+}
+
+/// The paper's decay of batch norm's running statistics.
+const NORM_DECAY: f64 = 0.9997;
+
+impl NetworkRecipe {
+    /// Reads and checks the recipe at `path`; with another seed than its own, where one is given.
+    ///
+    /// # Errors
+    /// If it cannot be read, has unknown keys, or a value is out of range.
+    pub fn read(path: &Path, seed: Option<u64>) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| RecipeError::File { path: path.into(), source })?;
+        let mut raw: Raw = toml::from_str(&text)
+            .map_err(|source| RecipeError::Toml { path: path.into(), source: Box::new(source) })?;
+        raw.seed = seed.unwrap_or(raw.seed);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        raw.data.table = folder.join(&raw.data.table);
+        raw.data.photos = folder.join(&raw.data.photos);
+        raw.check(path)?;
+        raw.checked(path, text)
+    }
+
+    /// Whether the recipe at `path` is one for the whole network: it has stages.
+    ///
+    /// # Errors
+    /// If it cannot be read or is no TOML.
+    pub fn is_one(path: &Path) -> Result<bool, RecipeError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| RecipeError::File { path: path.into(), source })?;
+        let table: toml::Table = toml::from_str(&text)
+            .map_err(|source| RecipeError::Toml { path: path.into(), source: Box::new(source) })?;
+        Ok(table.contains_key("stage"))
+    }
+}
+
+impl Raw {
+    fn check(&self, path: &Path) -> Result<(), RecipeError> {
+        let range = |inside: bool, key, value: String, allowed| {
+            let path = path.to_owned();
+            if inside { Ok(()) } else { Err(RecipeError::Range { path, key, value, allowed }) }
+        };
+        let (train, evaluate) = (&self.train, &self.evaluate);
+        let validation = self.data.validation;
+        range(
+            validation > 0.0 && validation < 1.0,
+            "data.validation",
+            validation.to_string(),
+            "between 0 and 1",
+        )?;
+        range(
+            self.augment.is_sound(),
+            "augment",
+            format!("{:?}", self.augment),
+            "shares from 0 to 1, smallest_side above 0",
+        )?;
+        range(train.batch_size > 0, "train.batch_size", train.batch_size.to_string(), "1 or more")?;
+        range(train.passes > 0, "train.passes", train.passes.to_string(), "1 or more")?;
+        let dropout = train.dropout;
+        range((0.0..1.0).contains(&dropout), "train.dropout", dropout.to_string(), "0 to below 1")?;
+        range(train.epsilon > 0.0, "train.epsilon", train.epsilon.to_string(), "above 0")?;
+        range(train.l2 >= 0.0, "train.l2", train.l2.to_string(), "0 or more")?;
+        let every = train.checkpoint_every;
+        range(every > 0, "train.checkpoint_every", every.to_string(), "1 or more")?;
+        let decay = self.network.norm_decay.unwrap_or(NORM_DECAY);
+        range((0.0..1.0).contains(&decay), "network.norm_decay", decay.to_string(), "0 to below 1")?;
+        let ascending = evaluate.targets.windows(2).all(|pair| pair[0] < pair[1]);
+        let inside = evaluate.targets.iter().all(|target| (0.0..1.0).contains(target));
+        let targets = format!("{:?}", evaluate.targets);
+        range(
+            ascending && inside && !evaluate.targets.is_empty(),
+            "evaluate.targets",
+            targets,
+            "ascending, in 0 to 1",
+        )?;
+        let halvings = evaluate.halvings;
+        range((1..=1000).contains(&halvings), "evaluate.halvings", halvings.to_string(), "1 to 1000")?;
+        for stage in &self.stage {
+            range((0.0..=1.0).contains(&stage.keep), "stage.keep", stage.keep.to_string(), "0 to 1")?;
+            let schedule = format!("{:?}", stage.schedule);
+            range(stage.schedule.is_sound(), "stage.schedule", schedule, "positive epochs and rates")?;
+        }
+        let last_is_leaves = self.stage.last().is_some_and(|stage| stage.depth.is_none());
+        let depths: Vec<u16> = self.stage.iter().filter_map(|stage| stage.depth).collect();
+        let rising = depths.windows(2).all(|pair| pair[0] < pair[1]) && !depths.contains(&0);
+        range(
+            last_is_leaves && rising && depths.len() + 1 == self.stage.len(),
+            "stage.depth",
+            format!("{depths:?} of {} stages", self.stage.len()),
+            "rising from 1, and none in the last stage, which is at the leaves",
+        )
+    }
+
+    fn checked(self, path: &Path, text: String) -> Result<NetworkRecipe, RecipeError> {
+        let Self { name, version, licence, provenance, seed, data, augment, network, train, .. } = self;
+        let names = (&network.split, &network.merge);
+        let (preset, split, merge) = resolved(path, &network.preset, names)?;
+        let views = ViewSet::new(self.view, preset.input_size)
+            .map_err(|source| RecipeError::Views { path: path.into(), source })?;
+        Ok(NetworkRecipe {
+            name,
+            version,
+            licence,
+            provenance,
+            data,
+            augmentation: augment,
+            network: NetworkSettings {
+                preset,
+                weights: network.weights,
+                split,
+                merge,
+                crop_column: network.crop_column,
+                whole_share: 0.5,
+                seed,
+            },
+            views,
+            steps: StepSettings {
+                batch_size: train.batch_size,
+                passes: train.passes,
+                dropout: train.dropout,
+                norm_decay: network.norm_decay.unwrap_or(NORM_DECAY),
+                auxiliary_weight: train.auxiliary_weight,
+                sampling: if train.balanced { Sampling::Balanced } else { Sampling::Once },
+                seed,
+                threads: train.threads,
+            },
+            adam: AdamSettings { epsilon: train.epsilon, l2: train.l2, ..AdamSettings::default() },
+            checkpoint_every: train.checkpoint_every,
+            stages: self
+                .stage
+                .into_iter()
+                .map(|RawStage { depth, keep, schedule }| StageSettings { depth, schedule, keep })
+                .collect(),
+            evaluate: self.evaluate,
+            text,
+        })
+    }
+}

@@ -1,0 +1,245 @@
+//! A recipe followed: photographs in, a trained network, its figures and a package out.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use burn::tensor::Device;
+use fieldmark_models::package::Sha256Digest;
+use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
+use serde::Serialize;
+
+use super::batch::Feed;
+use super::network::Network;
+use super::recipe::NetworkRecipe;
+use super::stages::{Run, TrainingError, train};
+use super::steps::{Progress, logits};
+use crate::calibrate;
+use crate::dataset::{self, Photo};
+use crate::evaluate::{self, Measured, Trial, Trials};
+use crate::network::{Backbone, HeadWeights, NetworkWeights, export_model};
+use crate::package;
+use crate::pictures::Kind;
+use crate::run::progress;
+
+/// Files of a run in its folder.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+const LOG: &str = "steps.jsonl";
+/// The figures of a run.
+pub const EVALUATION: &str = "evaluation.json";
+
+/// A recipe with its photographs.
+pub struct Session {
+    recipe: NetworkRecipe,
+    photos: Vec<Photo>,
+    pictures: Vec<PathBuf>,
+    training: Vec<usize>,
+    validation: Vec<usize>,
+    taxonomy: Taxonomy,
+    folder: PathBuf,
+}
+
+/// What a run is worth: the columns of the paper's Table 1 and all that [`Measured`] has.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// Name of the recipe.
+    pub name: String,
+    /// Its seed.
+    pub seed: u64,
+    /// Photographs trained on.
+    pub training: usize,
+    /// Photographs for validation.
+    pub validation: usize,
+    /// Species top-1 on training photographs, unchanged: far above validation, the network overfits.
+    pub training_top1: f64,
+    /// On the validation photographs.
+    pub measured: Measured,
+}
+
+impl Session {
+    /// Reads the photographs of `recipe`; `folder` is where the run is kept.
+    ///
+    /// # Errors
+    /// If a photograph is missing, or none is left to train on.
+    pub fn new(recipe: NetworkRecipe, folder: &Path) -> anyhow::Result<Self> {
+        let data = &recipe.data;
+        let (photos, dropped) = dataset::read_table(&data.table, &data.photos, &[], &data.hint)?;
+        eprintln!("{} photographs, {} rows dropped", photos.len(), dropped.len());
+        for row in &dropped {
+            eprintln!("  dropped {}: {}", row.file, row.reason);
+        }
+        let seed = recipe.network.seed;
+        let (training, validation) = dataset::validation_split(&photos, data.validation, seed);
+        let taxonomy = dataset::taxonomy(training.iter().map(|&photo| &photos[photo]))?;
+        anyhow::ensure!(!validation.is_empty(), "no photograph is left for validation: there are too few");
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot create folder {}", folder.display()))?;
+        let pictures = photos.iter().map(|photo| photo.path.clone()).collect();
+        Ok(Self { recipe, photos, pictures, training, validation, taxonomy, folder: folder.into() })
+    }
+
+    /// Trains, or goes on where an interrupted run stopped.
+    ///
+    /// # Errors
+    /// If training stops, see [`TrainingError`].
+    pub fn train(&self) -> anyhow::Result<Network> {
+        let recipe = &self.recipe;
+        let backbone = Backbone::of(&recipe.network)?;
+        let start = NetworkWeights::of_backbone(&recipe.network, &backbone, recipe.views.views().len());
+        let labels: Vec<TaxonIndex> =
+            self.training.iter().map(|&photo| self.photos[photo].lowest_known(&self.taxonomy)).collect();
+        let checkpoint = self.folder.join(CHECKPOINT);
+        let (feed, digest) = (self.feed(true), self.digest());
+        let device = Device::flex();
+        let run = Run {
+            network: &recipe.network,
+            start: &start,
+            taxonomy: &self.taxonomy,
+            stages: &recipe.stages,
+            steps: &recipe.steps,
+            adam: recipe.adam,
+            feed: &feed,
+            pictures: &self.training,
+            labels: &labels,
+            checkpoint: Some((&checkpoint, recipe.checkpoint_every, &digest)),
+            device: &device,
+        };
+        let mut log = Log::open(&self.folder.join(LOG))?;
+        let bar = progress("steps", 0);
+        let trained = train(&run, |step| {
+            bar.set_length(step.steps as u64);
+            bar.set_position(step.step as u64);
+            bar.set_prefix(format!("stage {}", step.stage + 1));
+            bar.set_message(format!("loss {:.3}", step.loss));
+            log.write(step)
+        })?;
+        bar.finish();
+        Ok(trained.network)
+    }
+
+    /// The figures of `network`, also written beside its checkpoint.
+    ///
+    /// # Errors
+    /// If a picture cannot be read, or the figures not be written.
+    pub fn evaluate(&self, network: &Network) -> anyhow::Result<Evaluation> {
+        let recipe = &self.recipe;
+        let sample = self.training.len().min(recipe.evaluate.training_sample);
+        let training = self.trials(network, &self.training[..sample])?;
+        let validation = self.trials(network, &self.validation)?;
+        let settings = calibrate::Settings {
+            targets: recipe.evaluate.targets.clone(),
+            confidence: recipe.evaluate.confidence,
+            halvings: recipe.evaluate.halvings,
+            seed: recipe.network.seed,
+        };
+        let evaluation = Evaluation {
+            name: recipe.name.clone(),
+            seed: recipe.network.seed,
+            training: self.training.len(),
+            validation: self.validation.len(),
+            training_top1: evaluate::top1(&training),
+            measured: evaluate::measure(&validation, &settings)?,
+        };
+        let path = self.folder.join(EVALUATION);
+        let json = serde_json::to_string_pretty(&evaluation)?;
+        std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(evaluation)
+    }
+
+    /// Writes `network` as a package into `folder`.
+    ///
+    /// # Errors
+    /// If species top-1 is below the recipe's floor, or the package cannot be written.
+    pub fn package(
+        &self,
+        network: &Network,
+        evaluation: &Evaluation,
+        folder: &Path,
+    ) -> anyhow::Result<PathBuf> {
+        let recipe = &self.recipe;
+        let measured = &evaluation.measured;
+        let (reached, _) = measured.top1.get("species").copied().unwrap_or_default();
+        let floor = recipe.evaluate.floor;
+        anyhow::ensure!(
+            reached >= floor,
+            "species top-1 is {reached:.3}, below the recipe's floor of {floor}: no package made"
+        );
+        let temperature = measured.calibration.temperature() as f32;
+        let head = HeadWeights { temperature, ..network.head() };
+        let model = export_model(&recipe.network, &network.weights(), &recipe.views, &head)?;
+        let measured_on = format!(
+            "{} photographs for training, {} for validation.",
+            evaluation.training, evaluation.validation
+        );
+        let identity = package::Identity {
+            name: &recipe.name,
+            version: &recipe.version,
+            preset: recipe.network.preset.name,
+            licence: &recipe.licence,
+            provenance: &recipe.provenance,
+            views: &recipe.views,
+            measured_on: &measured_on,
+        };
+        package::write(&identity, &self.taxonomy, measured, model, folder).context("packaging failed")
+    }
+
+    fn feed(&self, training: bool) -> Feed<'_> {
+        let recipe = &self.recipe;
+        Feed {
+            pictures: &self.pictures,
+            views: &recipe.views,
+            normalisation: recipe.network.preset.normalisation,
+            augmentation: training.then_some(recipe.augmentation),
+            seed: recipe.network.seed,
+        }
+    }
+
+    fn trials(&self, network: &Network, photos: &[usize]) -> anyhow::Result<Trials> {
+        let settings = &self.recipe.steps;
+        let bar = progress("asked", photos.len());
+        let rows =
+            logits(network, &self.feed(false), photos, settings.batch_size, settings.threads, |count| {
+                bar.inc(count as u64);
+            })?;
+        bar.finish();
+        let sizes = evaluate::class_sizes(&self.taxonomy, &self.photos, &self.training);
+        let trial = |(&photo, logits): (&usize, Vec<f32>)| {
+            let truth = self.photos[photo].lowest_known(&self.taxonomy);
+            let seen = self.taxonomy.find_lineage(&self.photos[photo].lineage).is_some();
+            let trained_on = if seen { sizes.get(&truth).copied().unwrap_or_default() } else { 0 };
+            Trial { photo, tree: 0, kind: Kind::Plain, seen, truth, trained_on, logits }
+        };
+        let trials = photos.iter().zip(rows).map(trial).collect();
+        Ok(Trials { trees: vec![self.taxonomy.clone()], trials })
+    }
+
+    /// Of everything a checkpoint must agree with: the recipe, its seed, and the photographs in their order.
+    fn digest(&self) -> String {
+        let mut all = format!("{}\n{}\n", self.recipe.text, self.recipe.network.seed);
+        for photo in &self.photos {
+            all.push_str(&format!("{} {}\n", photo.path.display(), photo.lineage));
+        }
+        Sha256Digest::of(all.as_bytes()).to_string()
+    }
+}
+
+/// One line of JSON a step.
+struct Log {
+    file: File,
+    path: PathBuf,
+}
+
+impl Log {
+    fn open(path: &Path) -> anyhow::Result<Self> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        Ok(Self { file, path: path.into() })
+    }
+
+    fn write(&mut self, step: Progress) -> Result<(), TrainingError> {
+        let line = serde_json::to_string(&step).map_err(std::io::Error::from);
+        line.and_then(|line| writeln!(self.file, "{line}"))
+            .map_err(|source| TrainingError::Log { path: self.path.clone(), source })
+    }
+}

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 
 /// Side of a picture in pixels: two and a half times what the small network sees.
 const SIDE: u32 = 240;
-/// Species of a genus: as many directions and widths of stripes.
+/// Species of a genus: as many textures.
 pub(super) const TEXTURES: usize = 3;
 /// Pixels from stripe to stripe: below what the whole view resolves, above what the crop does.
 const PERIOD: f32 = 4.2;
@@ -39,7 +39,7 @@ impl Creature {
     /// Its binomial.
     pub(super) fn species(&self) -> String {
         let path: String = self.levels.iter().map(|&level| (b'a' + level as u8) as char).collect();
-        format!("Genus{path} {}", ["striata", "obliqua", "transversa"][self.texture % TEXTURES])
+        format!("Genus{path} {}", ["striata", "cincta", "tessellata"][self.texture % TEXTURES])
     }
 
     /// A picture of one individual.
@@ -81,11 +81,16 @@ impl Creature {
         if reach < 0.3 { middle[family] } else { body[kingdom][class] }
     }
 
-    /// Species: direction of fine stripes that are as light as dark.
+    /// Species: fine stripes along the one axis, the other, or both, as light as dark. A mirror image is still of the
+    /// same species.
     fn texture_at(&self, dx: f32, dy: f32, phase: f32) -> f32 {
-        let direction = self.texture as f32 * std::f32::consts::PI / TEXTURES as f32;
-        let along = dx * direction.cos() + dy * direction.sin();
-        STRENGTH * (along * std::f32::consts::TAU / PERIOD + phase).sin()
+        let wave = |along: f32| (along * std::f32::consts::TAU / PERIOD + phase).sin();
+        STRENGTH
+            * match self.texture % TEXTURES {
+                0 => wave(dx),
+                1 => wave(dy),
+                _ => wave(dx) * wave(dy) * std::f32::consts::SQRT_2,
+            }
     }
 }
 

@@ -314,3 +314,68 @@ impl Raw {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped(name: &str) -> NetworkRecipe {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/training").join(name);
+        assert!(NetworkRecipe::is_one(&path).expect("a recipe"), "{name}");
+        NetworkRecipe::read(&path, None).expect("a recipe")
+    }
+
+    #[test]
+    fn the_papers_experiments_have_its_numbers() {
+        for (name, views, batch, depths) in [
+            ("experiment-1.toml", 1, 32, vec![None]),
+            ("experiment-2.toml", 2, 16, vec![None]),
+            ("experiment-3.toml", 2, 16, vec![Some(6), None]),
+        ] {
+            let recipe = shipped(name);
+            assert_eq!(recipe.views.views().len(), views, "{name}");
+            assert_eq!(recipe.steps.batch_size, batch, "{name}");
+            assert_eq!(recipe.stages.iter().map(|stage| stage.depth).collect::<Vec<_>>(), depths);
+            assert_eq!(recipe.adam, AdamSettings { beta1: 0.9, beta2: 0.999, epsilon: 1.0, l2: 4e-5 });
+            assert_eq!((recipe.steps.dropout, recipe.steps.norm_decay), (0.2, 0.9997));
+            assert_eq!(recipe.augmentation, Augmentation::default());
+            assert_eq!(recipe.network.preset.stages[recipe.network.split].name, "maxpool_5a");
+            assert_eq!(recipe.network.preset.stages[recipe.network.merge].name, "repeat_1");
+        }
+    }
+
+    #[test]
+    fn the_synthetic_experiments_are_recipes() {
+        for number in 1..=3 {
+            let recipe = shipped(&format!("synthetic-{number}.toml"));
+            let epochs: usize = recipe.stages.iter().map(|stage| stage.schedule.steps(1)).sum();
+            assert_eq!(epochs, 20, "experiment {number} sees each picture as often as the others");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_followed_is_refused_with_its_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("recipe.toml");
+        let good = std::fs::read_to_string(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/training/synthetic-3.toml"),
+        );
+        let good = good.expect("a recipe");
+        for (from, to, says) in [
+            ("depth = 6", "depth = 0", "stage.depth"),
+            ("keep = 0.5", "keep = 1.5", "stage.keep"),
+            ("rate = 0.0006", "rate = -1.0", "stage.schedule"),
+            ("batch_size = 16", "batch_size = 0", "train.batch_size"),
+            ("smallest_side = 0.9", "smallest_side = 0.0", "augment"),
+            ("norm_decay = 0.95", "norm_decay = 0.95\nmerge = \"conv2d_1a\"", "network.merge"),
+            ("norm_decay = 0.95", "norm_decay = 0.95\nsplit = \"nowhere\"", "maxpool_5a, mixed_5b"),
+            ("halvings = 10", "halvings = 0", "evaluate.halvings"),
+            ("seed = 1", "seed = 1\ncolour = 2", "unknown field"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            std::fs::write(&path, good.replacen(from, to, 1)).expect("write");
+            let error = format!("{:#}", anyhow::Error::from(NetworkRecipe::read(&path, None).expect_err(to)));
+            assert!(error.contains(says), "{to}: {error}");
+        }
+    }
+}

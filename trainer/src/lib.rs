@@ -1,8 +1,9 @@
-//! Makes a fieldmark model: dataset -> pictures -> network -> features -> head -> evaluate -> calibrate ->
+//! Makes a fieldmark model: dataset -> pictures -> network -> training, or features -> head -> evaluate -> calibrate ->
 //! package.
 //!
-//! The backbone's columns stay as they were pretrained; their features are computed once and cached, and the
-//! head above the merge is trained with the paper's hierarchical knowledge transfer.
+//! `training` trains the whole network by gradient with the paper's hierarchical knowledge transfer. Where there are few
+//! photographs, the backbone's columns stay as they were published: their `features` are computed once and cached, and a
+//! `head` above the merge is trained on them.
 
 pub mod calibrate;
 pub mod compare;

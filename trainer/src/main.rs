@@ -122,7 +122,7 @@ struct PrepareArgs {
     #[arg(long, default_value_t = 48)]
     species: usize,
     /// Pictures of the commonest species; the n-th commonest has an n-th of them.
-    #[arg(long, default_value_t = 240)]
+    #[arg(long, default_value_t = 160)]
     most: usize,
     /// Pictures of the rarest.
     #[arg(long, default_value_t = 12)]

@@ -11,7 +11,9 @@ pub(super) const TEXTURES: usize = 3;
 /// Pixels from stripe to stripe: below what the whole view resolves, above what the crop does.
 const PERIOD: f32 = 4.2;
 /// Grey levels between stripe and ground.
-const STRENGTH: f32 = 44.0;
+const STRENGTH: f32 = 26.0;
+/// Grey levels of noise up and down.
+const NOISE: f32 = 16.0;
 /// Blots of clutter.
 const CLUTTER: usize = 7;
 
@@ -57,7 +59,7 @@ impl Creature {
             let angle = dy.atan2(dx) + turned;
             let reach = dx.hypot(dy) / (radius * self.outline(angle));
             if reach < 1.0 {
-                let shade = self.texture_at(dx, dy, phase) + light;
+                let shade = self.texture_at(dx, dy, phase) + light + random.random_range(-NOISE..NOISE);
                 *pixel = Rgb(self.colour(reach).map(|channel| (channel + shade).clamp(0.0, 255.0) as u8));
             }
         }

@@ -17,7 +17,7 @@ use fieldmark_trainer::quantise::{self, Destination, Record, Target};
 use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::{self, Prepared};
-use fieldmark_trainer::training::{NetworkRecipe, Session};
+use fieldmark_trainer::training::{NetworkRecipe, Processor, Session};
 use fieldmark_trainer::{compare, synthetic};
 
 /// Exit code for bad usage or a recipe that cannot be followed (EX_USAGE of sysexits.h).
@@ -59,6 +59,9 @@ enum Command {
         /// Another seed than the recipe's, for the whole network.
         #[arg(long)]
         seed: Option<u64>,
+        /// Where the whole network is trained: cpu, cuda or cuda:1.
+        #[arg(long, default_value = "cpu")]
+        device: Processor,
     },
     /// Measure a recipe on its random splits and print the figures.
     #[command(after_help = "Example: fieldmark-trainer evaluate configs/training/garden.toml --json")]
@@ -372,8 +375,8 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Prepare(arguments) => arguments.execute()?,
         Command::Compare { runs } => print!("{}", compare::table(&runs)?),
-        Command::Train { recipe, out, runs, seed } if recipe.whole_network()? => {
-            train_network(&recipe, &out, &runs, seed)?;
+        Command::Train { recipe, out, runs, seed, device } if recipe.whole_network()? => {
+            train_network(&recipe, &out, &runs, seed, device)?;
         }
         Command::Train { recipe, out, .. } => {
             let prepared = recipe.prepared()?;
@@ -415,7 +418,7 @@ fn train_network(arguments: &RecipeArgs, out: &Path, runs: &Path, seed: Option<u
         NetworkRecipe::read(&arguments.path(), seed).map_err(|error| Failure::Usage(error.into()))?;
     let folder = runs.join(format!("{}-{}", recipe.name, recipe.network.seed));
     let session = Session::new(recipe, &folder)?;
-    let network = session.train()?;
+    let network = session.train(device)?;
     let evaluation = session.evaluate(&network)?;
     println!("top-1 on {} training photographs {:.3}", evaluation.training, evaluation.training_top1);
     print_table(&evaluation.measured);
@@ -425,8 +428,11 @@ fn train_network(arguments: &RecipeArgs, out: &Path, runs: &Path, seed: Option<u
 
 fn print_table(measured: &Measured) {
     for (rank, (mean, deviation)) in &measured.top1 {
-        let (other, _) = measured.top1_held_out_backgrounds.get(rank).copied().unwrap_or_default();
-        println!("top-1 {rank:8} {mean:.3} ± {deviation:.3}   on unseen backgrounds {other:.3}");
+        print!("top-1 {rank:8} {mean:.3} ± {deviation:.3}");
+        match measured.top1_held_out_backgrounds.get(rank) {
+            Some((other, _)) => println!("   on unseen backgrounds {other:.3}"),
+            None => println!(),
+        }
     }
     for class in &measured.by_size {
         let to = class.to.map_or_else(|| "or more".into(), |to| format!("to {to}"));
@@ -441,7 +447,7 @@ fn print_table(measured: &Measured) {
         "hierarchical AURC {:.4} up to coverage {:.3}",
         curve.hierarchical_aurc, curve.hierarchical_coverage
     );
-    for unseen in &measured.unseen {
+    for unseen in measured.unseen.iter().filter(|unseen| unseen.n > 0) {
         println!(
             "target {:.2}, unseen species: {:.3} of {} true ancestors, {:.3} of {} at order or deeper, mean depth {:.2}",
             unseen.target, unseen.correct, unseen.n, unseen.specific.0, unseen.specific.1, unseen.mean_depth,

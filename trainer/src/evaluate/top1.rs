@@ -8,7 +8,7 @@ use super::{Trial, Trials};
 use crate::pictures::Kind;
 
 /// By rank: share of seen species' pictures of `kind` whose best leaf has the right taxon at that rank, where the
-/// truth has that rank. Mean over splits and its standard deviation.
+/// truth has that rank. Mean over splits and its standard deviation; a rank that nothing was asked of is absent.
 pub(super) fn by_rank(trials: &Trials, kind: Kind) -> BTreeMap<String, (f64, f64)> {
     let mut by_rank = BTreeMap::new();
     for rank in [Rank::Species, Rank::Genus, Rank::Family, Rank::Order, Rank::Class] {
@@ -21,7 +21,10 @@ pub(super) fn by_rank(trials: &Trials, kind: Kind) -> BTreeMap<String, (f64, f64
                 splits.push(hits.iter().filter(|&&hit| hit).count() as f64 / hits.len() as f64);
             }
         }
-        let n = splits.len().max(1) as f64;
+        if splits.is_empty() {
+            continue;
+        }
+        let n = splits.len() as f64;
         let mean = splits.iter().sum::<f64>() / n;
         let variance = splits.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
         by_rank.insert(rank.name().to_owned(), (mean, variance.sqrt()));

@@ -29,7 +29,9 @@ pub fn report(identity: &Identity<'_>, taxonomy: &Taxonomy, measured: &Measured)
     top1(&mut html, measured);
     by_size(&mut html, measured);
     html.push_str(&calibration(&measured.calibration));
-    unseen(&mut html, measured);
+    if measured.unseen.iter().any(|unseen| unseen.n > 0) {
+        unseen(&mut html, measured);
+    }
     html.push_str("<h2>Sources</h2><ul>");
     for source in identity.provenance {
         let _ = write!(html, "<li>{}</li>", escape(source));
@@ -40,13 +42,12 @@ pub fn report(identity: &Identity<'_>, taxonomy: &Taxonomy, measured: &Measured)
 
 fn top1(html: &mut String, measured: &Measured) {
     html.push_str(
-        "<h2>Best leaf, held-out photographs</h2><table><tr><th>rank<th>on grey<th>on unseen backgrounds",
+        "<h2>Best leaf, held-out photographs</h2><table><tr><th>rank<th>as they are<th>on unseen backgrounds",
     );
     for (rank, (mean, deviation)) in &measured.top1 {
-        let (other, other_deviation) =
-            measured.top1_held_out_backgrounds.get(rank).copied().unwrap_or_default();
-        let _ =
-            write!(html, "<tr><td>{rank}<td>{mean:.3} ± {deviation:.3}<td>{other:.3} ± {other_deviation:.3}");
+        let other = measured.top1_held_out_backgrounds.get(rank);
+        let other = other.map_or_else(String::new, |(mean, deviation)| format!("{mean:.3} ± {deviation:.3}"));
+        let _ = write!(html, "<tr><td>{rank}<td>{mean:.3} ± {deviation:.3}<td>{other}");
     }
     html.push_str("</table>");
 }

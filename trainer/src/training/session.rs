@@ -5,13 +5,13 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use burn::tensor::Device;
 use fieldmark_models::package::Sha256Digest;
 use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 use serde::Serialize;
 
 use super::batch::Feed;
 use super::network::Network;
+use super::processor::Processor;
 use super::recipe::NetworkRecipe;
 use super::stages::{Run, TrainingError, train};
 use super::steps::{Progress, logits};
@@ -79,11 +79,11 @@ impl Session {
         Ok(Self { recipe, photos, pictures, training, validation, taxonomy, folder: folder.into() })
     }
 
-    /// Trains, or goes on where an interrupted run stopped.
+    /// Trains on `processor`, or goes on where an interrupted run stopped.
     ///
     /// # Errors
     /// If training stops, see [`TrainingError`].
-    pub fn train(&self) -> anyhow::Result<Network> {
+    pub fn train(&self, processor: Processor) -> anyhow::Result<Network> {
         let recipe = &self.recipe;
         let backbone = Backbone::of(&recipe.network)?;
         let start = NetworkWeights::of_backbone(&recipe.network, &backbone, recipe.views.views().len());
@@ -91,7 +91,7 @@ impl Session {
             self.training.iter().map(|&photo| self.photos[photo].lowest_known(&self.taxonomy)).collect();
         let checkpoint = self.folder.join(CHECKPOINT);
         let (feed, digest) = (self.feed(true), self.digest());
-        let device = Device::flex();
+        let device = processor.device();
         let run = Run {
             network: &recipe.network,
             start: &start,

@@ -1,0 +1,78 @@
+//! Where the numbers are computed.
+
+use std::str::FromStr;
+
+use burn::tensor::Device;
+
+/// A processor that training runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Processor {
+    /// This machine's own.
+    Cpu,
+    /// NVIDIA's GPU of that number.
+    Cuda(usize),
+}
+
+/// The text names no processor that this program can use.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProcessorError {
+    /// Neither `cpu` nor `cuda` nor `cuda:N`.
+    #[error("{0:?} is no processor: give cpu, cuda or cuda:1")]
+    Unknown(String),
+    /// The feature is off.
+    #[error(
+        "this program was built without CUDA: build it with `cargo build --release --features fieldmark-trainer/cuda`"
+    )]
+    NotBuilt,
+}
+
+impl FromStr for Processor {
+    type Err = ProcessorError;
+
+    fn from_str(text: &str) -> Result<Self, ProcessorError> {
+        let unknown = || ProcessorError::Unknown(text.into());
+        let processor = match text.split_once(':') {
+            None if text == "cpu" => Self::Cpu,
+            None if text == "cuda" => Self::Cuda(0),
+            Some(("cuda", number)) => Self::Cuda(number.parse().map_err(|_| unknown())?),
+            _ => return Err(unknown()),
+        };
+        if matches!(processor, Self::Cuda(_)) && !cfg!(feature = "cuda") {
+            return Err(ProcessorError::NotBuilt);
+        }
+        Ok(processor)
+    }
+}
+
+impl Processor {
+    /// The device without gradients.
+    #[must_use]
+    pub fn device(self) -> Device {
+        match self {
+            #[cfg(feature = "cuda")]
+            Self::Cuda(number) => Device::cuda(number),
+            // Without the feature no text becomes one.
+            #[cfg(not(feature = "cuda"))]
+            Self::Cuda(_) => Device::flex(),
+            Self::Cpu => Device::flex(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_processor_is_named_or_refused_with_what_to_do() {
+        assert_eq!("cpu".parse(), Ok(Processor::Cpu));
+        for text in ["gpu", "cuda:", "cuda:x", ""] {
+            assert_eq!(text.parse::<Processor>(), Err(ProcessorError::Unknown(text.into())));
+        }
+        let cuda = "cuda:1".parse::<Processor>();
+        assert_eq!(
+            cuda,
+            if cfg!(feature = "cuda") { Ok(Processor::Cuda(1)) } else { Err(ProcessorError::NotBuilt) }
+        );
+    }
+}

@@ -115,8 +115,7 @@ fn what_is_not_allowed_not_known_or_not_right_is_refused_with_the_reason() {
     listener.wait("fieldmark/n1/reply/kept", |heard| {
         heard.iter().any(|reply| reply.contains("send it without retain"))
     });
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
 }
 
 #[test]
@@ -130,7 +129,7 @@ fn a_target_that_is_kept_survives_a_restart_by_command() {
     let done = ask(port, "target", r#"{"value":0.8,"persist":true}"#);
     assert!(done.out.contains("settings-n1.toml"), "{done:?}");
     assert_eq!(ask(port, "watch", r#"{"taxa":["Quercus"],"persist":true}"#).code, Some(0));
-    let boot = parsed(&listener.on("fieldmark/n1/info")[0])["boot"].clone();
+    let boot = parsed(&listener.wait("fieldmark/n1/info", |heard| !heard.is_empty())[0])["boot"].clone();
     assert_eq!(ask(port, "restart", "{}").code, Some(0));
     let infos = listener
         .wait("fieldmark/n1/info", |heard| heard.last().is_some_and(|text| parsed(text)["boot"] != boot));
@@ -139,8 +138,7 @@ fn a_target_that_is_kept_survives_a_restart_by_command() {
     assert!(statuses.contains(&"stopped".to_owned()), "{statuses:?}");
     listener.wait("fieldmark/n1/pond/alert", |heard| !heard.is_empty());
     // The same process, begun anew.
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
 }
 
 #[test]
@@ -215,8 +213,7 @@ fn a_family_on_the_watch_list_and_a_novelty_raise_alerts_once() {
     let same = |text: &&String| parsed(text)["id"] == alert["id"];
     let detections = listener.on("fieldmark/n1/pond/detection");
     assert_eq!(parsed(detections.iter().find(same).expect("the same event")), alert);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
     // After a restart nothing is new any more; the silence after an alert ends with the process.
     let _again = field.start();
     let seen = listener.on("fieldmark/n1/pond/detection").len();
@@ -237,8 +234,7 @@ fn a_track_is_new_then_end_not_a_message_for_every_frame() {
         heard.last().and_then(inferred) > Some(40)
     };
     listener.wait("fieldmark/n1/metrics", frames);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
     let events: Vec<_> = listener.on("fieldmark/n1/pond/detection").iter().map(|text| parsed(text)).collect();
     let kinds: Vec<_> = events.iter().map(|event| event["type"].clone()).collect();
     assert_eq!(kinds, ["new", "end"]);
@@ -270,8 +266,7 @@ fn home_assistant_is_told_again_when_it_starts_and_cameras_that_left_are_taken_b
     let birth = ["-h", "127.0.0.1", "-p", &port.to_string(), "-t", "homeassistant/status", "-m", "online"];
     assert!(std::process::Command::new("mosquitto_pub").args(birth).status().expect("pub").success());
     listener.wait(DISCOVERY, |heard| heard.len() == 2);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
     let config = std::fs::read_to_string(field.path("fieldmark.toml")).expect("a configuration");
     let (before, _) = config.split_once("[camera.gate]").expect("two cameras");
     let (_, pond) = config.split_once("[camera.pond]").expect("two cameras");

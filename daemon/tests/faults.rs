@@ -89,9 +89,8 @@ fn report(fault: &str, tally: &Tally) {
     }
 }
 
-fn stop(daemon: &mut Daemon, field: &Field) {
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait_for(Duration::from_secs(150)), Some(0), "{}", field.log());
+fn stop(daemon: &mut Daemon, field: &Field, listener: &Listener) {
+    field.stop(daemon, listener);
     assert!(field.log().contains("kept=0 lost=0 announced=true"), "{}", field.log());
 }
 
@@ -115,8 +114,7 @@ fn every_id_arrives_in_order_over_a_broker_that_is_killed_again_and_again() {
         gate.open();
     }
     listener.wait_count(DETECTION, (kills + 1) * each);
-    stop(&mut daemon, &field);
-    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    stop(&mut daemon, &field, &listener);
     let tally = tally(&listener);
     report(&format!("broker killed -9 {kills} times, no persistence"), &tally);
     assert_eq!(tally.lost, 0);
@@ -149,8 +147,7 @@ fn a_detection_survives_kill_nine() {
     let mut daemon = field.start();
     let before = listener.on("fieldmark/n1/status").len();
     listener.wait("fieldmark/n1/status", |heard| heard.len() > before);
-    stop(&mut daemon, &field);
-    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    stop(&mut daemon, &field, &listener);
     let tally = tally(&listener);
     report(&format!("daemon killed -9 {kills} times, broker away half of the time"), &tally);
     assert_eq!(tally.lost, 0);
@@ -172,8 +169,7 @@ fn a_narrow_link_that_loses_packets_and_breaks_delivers_everything() {
         gate.cut();
     }
     field.wait_for_log("Ended");
-    stop(&mut daemon, &field);
-    listener.wait_long("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    stop(&mut daemon, &field, &listener);
     let tally = tally(&listener);
     report("20 kB/s, 30 % of pieces lost and repeated, cut 3 times", &tally);
     assert_eq!(tally.lost, 0);
@@ -225,14 +221,13 @@ fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
     // Without a broker as well, memory fills up, and what it cannot hold is counted.
     gate.close();
     field.wait_for_log("no connection to the broker");
-    std::thread::sleep(Duration::from_secs(6));
+    field.wait_for_log("the oldest detections are dropped");
     gate.open();
     listener.wait(METRICS, |_| queue("dropped")["detection"]["memory"].as_u64() > Some(0));
     drop(filler);
     std::fs::remove_file(disk.0.join("filler")).expect("remove");
     listener.wait(METRICS, |_| queue("durable") == true);
-    stop(&mut daemon, &field);
-    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    stop(&mut daemon, &field, &listener);
     let counted = queue("dropped")["detection"]["memory"].as_u64().expect("a count");
     let tally = tally(&listener);
     report(&format!("disk full for a while, {counted} dropped and counted for want of memory"), &tally);
@@ -274,8 +269,7 @@ fn a_clock_that_jumps_loses_nothing() {
         .map(|text| parsed(text)["time"].as_str().expect("a time")[..4].to_owned())
         .collect();
     assert!(years.contains("1970") && years.len() >= 3, "the daemon saw the jumps: {years:?}");
-    stop(&mut daemon, &field);
-    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    stop(&mut daemon, &field, &listener);
     let tally = tally(&listener);
     report("clock to 1970, +10 years, -1 h", &tally);
     assert_eq!(tally.lost, 0);

@@ -50,9 +50,8 @@ fn publishes(mqtt: &str, port: u16, arguments: &[&str]) {
     let listener = Listener::with(port, "311", arguments);
     let mut daemon = field.start();
     listener.wait(DETECTION, |heard| heard.len() > 5);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
-    listener.wait("fieldmark/n1/status", |heard| heard == ["online", "stopped"]);
+    field.stop(&mut daemon, &listener);
+    assert_eq!(listener.on("fieldmark/n1/status"), ["online", "stopped"]);
 }
 
 #[test]
@@ -115,8 +114,7 @@ fn websocket_tls_mutual_tls_and_both_together_reach_the_broker() {
         let field = Field::new(&mqtt, 2, "", "");
         let mut daemon = field.start();
         field.wait_for_log("no connection to the broker");
-        daemon.signal("-TERM");
-        assert_eq!(daemon.wait(), Some(0));
+        field.end(&mut daemon);
         assert!(!field.log().contains("connected to the broker"), "{}", field.log());
     }
 }
@@ -191,8 +189,7 @@ fn under_the_shipped_rules_a_node_works_and_cannot_read_or_write_what_is_another
     assert_eq!(forged.len(), 1, "{forged:?}");
     assert!(recorder.all().iter().all(|(topic, _)| topic == DETECTION));
     assert!(other.all().is_empty(), "{:?}", other.all());
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &operator);
     assert!(!field.log().contains("refused"), "{}", field.log());
 }
 
@@ -219,9 +216,7 @@ fn nodes_and_recorders_work_unchanged_over_a_bridged_pair_of_brokers() {
     wait_until_recording(fleet, &field.text("events.sqlite"));
     let mut daemon = field.start();
     listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
-    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    field.stop(&mut daemon, &listener);
     let sent = listener.on(DETECTION).len() as u64;
     assert!(sent > 20, "{sent}");
     wait_for_rows(&field.text("events.sqlite"), sent);
@@ -311,9 +306,7 @@ fn recorders_that_share_and_die_write_every_event_once() {
     listener.wait(DETECTION, |heard| heard.len() > 30);
     drop(first);
     listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
-    listener.wait("fieldmark/n1/status", |heard| heard.ends_with(&["stopped".into()]));
+    field.stop(&mut daemon, &listener);
     let sent = listener.on(DETECTION).len() as u64;
     let first = recorder(&url, &out, "one", Some("archive"), None);
     wait_for_rows(&out, sent);
@@ -349,8 +342,7 @@ fn a_command_sent_while_the_link_is_down_is_carried_out_when_it_is_back() {
             heard.iter().any(|reply| reply.contains("\"done\""))
         });
     }
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
     let events: Vec<serde_json::Value> =
         listener.on(DETECTION).iter().map(|text| serde_json::from_str(text).expect("JSON")).collect();
     let seen: std::collections::BTreeSet<_> =
@@ -379,9 +371,7 @@ fn an_event_too_large_for_the_broker_is_counted_and_blocks_nothing() {
         metrics["queue"]["dropped"]["detection"]["packet"].as_u64()
     };
     listener.wait("fieldmark/n1/metrics", |heard| heard.iter().any(|text| dropped(text) > Some(10)));
-    assert_eq!(listener.on("fieldmark/n1/status"), ["online"]);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
-    listener.wait("fieldmark/n1/status", |heard| heard == ["online", "stopped"]);
+    field.stop(&mut daemon, &listener);
+    assert_eq!(listener.on("fieldmark/n1/status"), ["online", "stopped"]);
     assert!(field.log().contains("raise mqtt.max_packet_kb or the broker"), "{}", field.log());
 }

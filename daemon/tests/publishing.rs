@@ -3,8 +3,6 @@
 
 mod field;
 
-use std::time::Duration;
-
 use field::{Broker, Field, Listener, free_port};
 
 const STATUS: &str = "fieldmark/n1/status";
@@ -36,14 +34,13 @@ fn detections_arrive_and_the_last_one_is_retained() {
     assert_eq!(oak["stop"], "threshold");
     assert_eq!(oak["target"], 0.9);
     assert_eq!(oak["seq"], 1);
-    assert_eq!(listener.on(STATUS), ["online"]);
+    listener.wait(STATUS, |heard| heard == ["online"]);
     let info = json(&listener.wait("fieldmark/n1/info", |heard| !heard.is_empty())[0]);
     assert_eq!(info["taxa"]["species"], 3);
     assert_eq!(info["model"]["name"], "toy");
     let camera = listener.wait("fieldmark/n1/pond/status", |heard| !heard.is_empty());
     assert_eq!(json(&camera[0])["state"], "streaming");
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
     let later = Listener::start(port, "5");
     let last = json(&later.wait(LAST, |heard| !heard.is_empty())[0]);
     let newest = json(listener.on(DETECTION).last().expect("detections"));
@@ -73,9 +70,8 @@ fn a_clean_stop_is_announced_after_everything_was_acknowledged() {
     let field = Field::new(&at(port), 50, "rate_hz = 200.0", "");
     let mut daemon = field.start();
     listener.wait(DETECTION, |heard| heard.len() > 100);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
-    listener.wait(STATUS, |heard| heard == ["online", "stopped"]);
+    field.stop(&mut daemon, &listener);
+    assert_eq!(listener.on(STATUS), ["online", "stopped"]);
     let heard = listener.all();
     let mut from_node = heard.iter().filter(|(topic, _)| topic.starts_with("fieldmark/"));
     assert_eq!(from_node.next_back().map(|(topic, _)| topic.as_str()), Some(STATUS));
@@ -149,8 +145,7 @@ fn a_broker_that_never_appears_does_not_hold_up_a_stop() {
     let field = Field::new(&broker, 2, "", "");
     let mut daemon = field.start();
     field.wait_for_log("no connection to the broker");
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.end(&mut daemon);
     assert!(field.log().contains("did not acknowledge everything within 500ms"), "{}", field.log());
 }
 
@@ -196,8 +191,5 @@ fn the_embedded_broker_serves_both_versions_of_mqtt_with_retained_messages_and_w
     listener.wait("fieldmark/n2/status", |heard| heard == ["online"]);
     dying.signal("-KILL");
     listener.wait("fieldmark/n2/status", |heard| heard == ["online", "offline"]);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
-    std::thread::sleep(Duration::from_millis(100));
-    assert_eq!(listener.on(STATUS).last().map(String::as_str), Some("stopped"));
+    field.stop(&mut daemon, &listener);
 }

@@ -95,8 +95,7 @@ fn every_message_of_a_running_node_keeps_to_its_schema() {
         let _ = fieldmark(&["cmd", "--broker", &url, "n1", command, payload]);
     }
     listener.wait("fieldmark/n1/metrics", |heard| heard.len() > 2);
-    daemon.signal("-TERM");
-    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    field.stop(&mut daemon, &listener);
     let described = Described::read();
     let mut counted: BTreeMap<String, usize> = BTreeMap::new();
     // A picture may hold line ends: what follows one looks like a topic and is none.

@@ -4,7 +4,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{Flaw, write_folder, write_package};
+use super::{Flaw, Listener, write_folder, write_package};
+
+const STATUS: &str = "fieldmark/n1/status";
+/// On a loaded machine, over a narrow link, a daemon takes its time to deliver what waits.
+const FAREWELL: Duration = Duration::from_secs(150);
 
 /// How a command ended.
 #[derive(Debug)]
@@ -76,6 +80,21 @@ impl Field {
             .spawn()
             .expect("the daemon");
         Daemon { child }
+    }
+
+    /// Ends the daemon as systemd does.
+    pub fn end(&self, daemon: &mut Daemon) {
+        daemon.signal("-TERM");
+        assert_eq!(daemon.wait_for(FAREWELL), Some(0), "{}", self.log());
+    }
+
+    /// As [`Self::end`], and waits until `listener` has heard that it stopped: the broker had that last, so the
+    /// listener has then heard everything.
+    pub fn stop(&self, daemon: &mut Daemon, listener: &Listener) {
+        let stopped = |heard: &[String]| heard.iter().filter(|status| *status == "stopped").count();
+        let before = stopped(&listener.on(STATUS));
+        self.end(daemon);
+        listener.wait_long(STATUS, |heard| stopped(heard) > before);
     }
 
     pub fn log(&self) -> String {

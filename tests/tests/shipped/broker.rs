@@ -59,9 +59,21 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Hears everything from now on: a message of its own that comes back shows that the subscription is in force.
     pub(crate) fn start(port: u16) -> Self {
+        let listener = Self::subscribe(port);
+        let ready = ["-p", &port.to_string(), "-t", "test/ready", "-m", "yes"];
+        wait_until("the subscription", || {
+            let sent =
+                Command::new("mosquitto_pub").args(ready).status().expect("mosquitto_pub: tests/install");
+            sent.success() && !listener.on("test/ready").is_empty()
+        });
+        listener
+    }
+
+    fn subscribe(port: u16) -> Self {
         let mut child = Command::new("mosquitto_sub")
-            .args(["-p", &port.to_string(), "-t", "fieldmark/#", "-v"])
+            .args(["-p", &port.to_string(), "-t", "fieldmark/#", "-t", "test/#", "-v"])
             .stdout(Stdio::piped())
             .spawn()
             .expect("mosquitto_sub: tests/install");

@@ -2,6 +2,7 @@
 //! next. Everything that waits at one moment goes in one commit, so a slow disk makes commits larger, not queues
 //! longer.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub(super) struct Writer {
     retry_at: Instant,
     deletions_since: Option<Instant>,
     kept_house: Option<Instant>,
+    /// Events dropped for want of memory, as last told.
+    told_dropped: u64,
 }
 
 /// What is written, until the disk has it.
@@ -68,6 +71,7 @@ impl Writer {
             retry_at: now,
             deletions_since: None,
             kept_house: None,
+            told_dropped: 0,
         };
         match writer.try_open() {
             Err(error @ StoreError::InUse { .. }) => Err(error),
@@ -117,6 +121,7 @@ impl Writer {
             } else if self.failures > 0 && self.store.is_some() {
                 self.recover();
             }
+            self.tell_dropped();
             self.shared.filled.notify_one();
             if closing && (self.failures > 0 || self.shared.lock().nothing_to_write()) {
                 break;
@@ -351,6 +356,19 @@ impl Writer {
         drop(waiting);
         if first {
             tracing::error!("{error}; events wait in memory, the disk is tried again every {RETRY:?}");
+        }
+    }
+
+    /// Told once, and again whenever twice as many are gone.
+    fn tell_dropped(&mut self) {
+        let by_loss = |losses: &BTreeMap<Loss, u64>| losses.get(&Loss::Memory).copied().unwrap_or(0);
+        let dropped: u64 = self.shared.lock().counts.dropped.values().map(by_loss).sum();
+        if dropped >= (self.told_dropped * 2).max(1) {
+            self.told_dropped = dropped;
+            tracing::error!(
+                path = %self.path.display(), dropped,
+                "memory is full as well, the oldest detections are dropped; make room on the disk"
+            );
         }
     }
 

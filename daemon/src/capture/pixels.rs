@@ -3,6 +3,11 @@
 //! A frame is reduced by adding up the rows of a block and then its columns before the colours are turned, so
 //! that the costly step is done once for a block of pixels and not for each.
 
+//!
+//! Everything on the way of a row is inlined, so that all of it is compiled for the vectors it runs on.
+
+use fieldmark_models::vectors::widest;
+
 use super::layout::{Colour, FrameFlaw, Layout, Matrix};
 use crate::config::PixelFormat;
 
@@ -47,6 +52,7 @@ impl Turn {
     }
 
     /// Turns a row. All slices have the same length.
+    #[inline(always)]
     fn row(&self, [y, u, v]: [&[i16]; 3], [red, green, blue]: [&mut [u8]; 3]) {
         // The high half of a product: 6 + 14 or 7 + 13 bits after the point, less 16.
         let times = |sample: i16, factor: i16| (i32::from(sample) * i32::from(factor)) >> 16;
@@ -96,15 +102,19 @@ impl Reducer {
         rgb.resize(width * (layout.height / reduction) as usize * 3, 0);
         self.yuv.iter_mut().for_each(|plane| plane.resize(width, 0));
         self.rgb.iter_mut().for_each(|plane| plane.resize(width, 0));
-        match reduction {
-            1 => self.blocks::<1>(bytes, layout, rgb),
-            2 => self.blocks::<2>(bytes, layout, rgb),
-            4 => self.blocks::<4>(bytes, layout, rgb),
-            _ => self.blocks::<8>(bytes, layout, rgb),
-        }
+        widest(
+            #[inline(always)]
+            || match reduction {
+                1 => self.blocks::<1>(bytes, layout, rgb),
+                2 => self.blocks::<2>(bytes, layout, rgb),
+                4 => self.blocks::<4>(bytes, layout, rgb),
+                _ => self.blocks::<8>(bytes, layout, rgb),
+            },
+        );
         Ok(())
     }
 
+    #[inline(always)]
     fn blocks<const N: usize>(&mut self, bytes: &[u8], layout: Layout, rgb: &mut [u8]) {
         let (stride, row_bytes) = (layout.stride, layout.row_bytes());
         let turn = Turn::new(layout.colour);
@@ -125,15 +135,15 @@ impl Reducer {
                 PixelFormat::Rgb3 | PixelFormat::Grey | PixelFormat::Mjpg => {
                     add_rows(first, stride, row_bytes, number * N, N, &mut self.sums);
                     match layout.format {
-                        PixelFormat::Rgb3 => colours::<N>(&self.sums, out),
-                        _ => greys::<N>(&self.sums, out),
+                        PixelFormat::Rgb3 => colours::<N>(&mut self.sums, out),
+                        _ => greys::<N>(&mut self.sums, out),
                     }
                     continue;
                 }
             }
             let mut half = N;
             while half > 2 {
-                fold(&mut self.sums);
+                fold::<4>(&mut self.sums);
                 half /= 2;
             }
             let (Self { sums, yuv: [y, u, v], rgb: [red, green, blue], .. }, out) = (&mut *self, out);
@@ -149,6 +159,7 @@ impl Reducer {
 }
 
 /// `sums` becomes the sum of `rows` rows of `plane` from row `from` on: at most 8 * 255.
+#[inline(always)]
 fn add_rows(plane: &[u8], stride: usize, row_bytes: usize, from: usize, rows: usize, sums: &mut Vec<u16>) {
     sums.resize(row_bytes, 0);
     let row = |number: usize| plane.get(number * stride..).unwrap_or_default();
@@ -164,6 +175,7 @@ fn add_rows(plane: &[u8], stride: usize, row_bytes: usize, from: usize, rows: us
 
 /// Brings planes of luma and chroma, which are sums of N and N / 2 rows (of one, where N is 1), into the order of
 /// YUYV.
+#[inline(always)]
 fn pack<const N: usize>(luma: &[u16], chroma: &[u16], sums: &mut Vec<u16>) {
     sums.resize(luma.len() * 2, 0);
     let weight = if N == 1 { 1 } else { 2 };
@@ -173,19 +185,21 @@ fn pack<const N: usize>(luma: &[u16], chroma: &[u16], sums: &mut Vec<u16>) {
     }
 }
 
-/// Adds every second group of four to the one before it.
-fn fold(sums: &mut Vec<u16>) {
-    let groups = sums.len() / 8;
+/// Adds every second group of `GROUP` to the one before it.
+#[inline(always)]
+fn fold<const GROUP: usize>(sums: &mut Vec<u16>) {
+    let groups = sums.len() / (2 * GROUP);
     for group in 0..groups {
-        for lane in 0..4 {
-            sums[group * 4 + lane] = sums[group * 8 + lane] + sums[group * 8 + 4 + lane];
+        for lane in 0..GROUP {
+            sums[group * GROUP + lane] = sums[group * 2 * GROUP + lane] + sums[(group * 2 + 1) * GROUP + lane];
         }
     }
-    sums.truncate(groups * 4);
+    sums.truncate(groups * GROUP);
 }
 
 /// Takes packed sums apart into samples, with luma at every second number from `LUMA` on. Where N is 1 the two
 /// pixels of a group share their chroma, else a group is one pixel.
+#[inline(always)]
 fn split<const N: usize, const LUMA: usize>(sums: &[u16], y: &mut [i16], u: &mut [i16], v: &mut [i16]) {
     let groups = sums.as_chunks::<4>().0.iter();
     let (at_u, at_v) = (1 - LUMA, 3 - LUMA);
@@ -210,6 +224,7 @@ fn split<const N: usize, const LUMA: usize>(sums: &[u16], y: &mut [i16], u: &mut
 }
 
 /// Brings three planes together, pixel by pixel.
+#[inline(always)]
 fn weave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
     let (red4, red) = red.as_chunks::<4>();
     let (green4, green) = green.as_chunks::<4>();
@@ -223,24 +238,23 @@ fn weave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
     }
 }
 
-fn mean(values: &[u16], from: usize, step: usize, count: usize) -> u8 {
-    let sum: usize = values.iter().skip(from).step_by(step).map(|&value| usize::from(value)).sum();
-    ((sum + count / 2) / count) as u8
+/// The mean of a block of N pixels each way.
+#[inline(always)]
+fn mean<const N: usize>(sum: u16) -> u8 {
+    let samples = (N * N) as u16;
+    ((sum + samples / 2) / samples) as u8
 }
 
-fn colours<const N: usize>(sums: &[u16], out: &mut [u8]) {
-    if N == 1 {
-        return sums.iter().zip(out).for_each(|(&sum, out)| *out = sum as u8);
-    }
-    for (block, out) in sums.chunks_exact(3 * N).zip(out.as_chunks_mut::<3>().0) {
-        *out = [0, 1, 2].map(|channel| mean(block, channel, 3, N * N));
-    }
+#[inline(always)]
+fn colours<const N: usize>(sums: &mut Vec<u16>, out: &mut [u8]) {
+    (0..N.ilog2()).for_each(|_| fold::<3>(sums));
+    sums.iter().zip(out).for_each(|(&sum, out)| *out = mean::<N>(sum));
 }
 
-fn greys<const N: usize>(sums: &[u16], out: &mut [u8]) {
-    for (block, out) in sums.chunks_exact(N).zip(out.as_chunks_mut::<3>().0) {
-        *out = [mean(block, 0, 1, N * N); 3];
-    }
+#[inline(always)]
+fn greys<const N: usize>(sums: &mut Vec<u16>, out: &mut [u8]) {
+    (0..N.ilog2()).for_each(|_| fold::<1>(sums));
+    sums.iter().zip(out.as_chunks_mut::<3>().0).for_each(|(&sum, out)| *out = [mean::<N>(sum); 3]);
 }
 
 #[cfg(test)]

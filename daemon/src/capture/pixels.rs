@@ -191,7 +191,8 @@ fn fold<const GROUP: usize>(sums: &mut Vec<u16>) {
     let groups = sums.len() / (2 * GROUP);
     for group in 0..groups {
         for lane in 0..GROUP {
-            sums[group * GROUP + lane] = sums[group * 2 * GROUP + lane] + sums[(group * 2 + 1) * GROUP + lane];
+            sums[group * GROUP + lane] =
+                sums[group * 2 * GROUP + lane] + sums[(group * 2 + 1) * GROUP + lane];
         }
     }
     sums.truncate(groups * GROUP);

@@ -85,7 +85,8 @@ impl Axis {
     /// The axis along which nothing is resampled.
     fn copying(span: Span) -> Self {
         const BITS: u32 = 14;
-        let taps = (0..span.out as usize).map(|out| Taps { from: span.start as usize + out, first: 0, count: 1 });
+        let taps =
+            (0..span.out as usize).map(|out| Taps { from: span.start as usize + out, first: 0, count: 1 });
         Self { span, bits: BITS, taps: taps.collect(), weights: vec![1 << BITS] }
     }
 

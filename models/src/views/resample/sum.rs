@@ -79,7 +79,8 @@ impl Sum for V3 {
         for pair in weights.chunks(2) {
             let second = pair.get(1).copied();
             let (upper, lower) = (row(at), second.map_or(zero, |_| row(at + stride)));
-            let both = u32::from(pair[0].cast_unsigned()) | u32::from(second.unwrap_or(0).cast_unsigned()) << 16;
+            let both =
+                u32::from(pair[0].cast_unsigned()) | u32::from(second.unwrap_or(0).cast_unsigned()) << 16;
             let weight = avx._mm256_set1_epi32(both.cast_signed());
             let low = avx2._mm256_unpacklo_epi8(upper, lower);
             let high = avx2._mm256_unpackhi_epi8(upper, lower);

@@ -94,6 +94,7 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
     let loaded = LoadedModel::open(&package).expect("the shipped model");
     let eye = Eye::new(&loaded.views, loaded.taxonomy.leaf_count());
     let mut model = Model { loaded, eye };
+    let mut broken = Vec::new();
     for (size, format) in [
         ((1280, 720), PixelFormat::Mjpg),
         ((1280, 720), PixelFormat::Yuyv),
@@ -101,7 +102,11 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
         ((3840, 2160), PixelFormat::Yuyv),
     ] {
         let reduction = model.loaded.views.reduction(FractionBox::FRAME, size.0, size.1);
-        let (mut same, mut total, mut furthest, mut sum) = (0, 0, 0.0_f32, 0.0_f32);
+        if reduction == 1 {
+            println!("{format} {size:?}: decoded in full");
+            continue;
+        }
+        let (mut same, mut total, mut beyond, mut furthest, mut sum) = (0, 0, 0, 0.0_f32, 0.0_f32);
         for file in files.iter().step_by(step) {
             let Ok(photograph) = fieldmark_daemon::capture::read_picture(file) else { continue };
             let picture = framed(&photograph, size);
@@ -113,14 +118,20 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
             let apart = whole.iter().zip(&small).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             same += usize::from(best(&whole) == best(&small));
             total += 1;
+            beyond += usize::from(apart > 0.02);
+            if apart > 0.02 || best(&whole) != best(&small) {
+                println!("{}: {apart:.4} apart, {} and {}", file.display(), best(&whole), best(&small));
+            }
             furthest = furthest.max(apart);
             sum += apart;
         }
         let mean = sum / total as f32;
         println!(
-            "{format} {size:?} 1/{reduction}: top-1 same {same} of {total}, furthest {furthest:.4}, mean {mean:.4}"
+            "{format} {size:?} 1/{reduction}: top-1 same {same} of {total}, furthest {furthest:.4}, mean {mean:.4}, {beyond} beyond 0.02"
         );
-        assert!(same * 100 >= total * 99, "{format} {size:?}: top-1 same for {same} of {total}");
-        assert!(furthest <= 0.02, "{format} {size:?}: a probability is {furthest} apart");
+        if same * 100 < total * 99 || furthest > 0.02 {
+            broken.push(format!("{format} {size:?}: top-1 same for {same} of {total}, {furthest} apart"));
+        }
     }
+    assert!(broken.is_empty(), "{broken:?}");
 }

@@ -54,10 +54,10 @@ impl Turn {
     /// Turns a row. All slices have the same length.
     #[inline(always)]
     fn row(&self, [y, u, v]: [&[i16]; 3], [red, green, blue]: [&mut [u8]; 3]) {
-        // The high half of a product: 6 + 14 or 7 + 13 bits after the point, less 16.
-        let times = |sample: i16, factor: i16| (i32::from(sample) * i32::from(factor)) >> 16;
+        // The high half of a product: 6 + 14 or 7 + 13 bits after the point, less 16. Sums stay below 2^14.
+        let times = |sample: i16, factor: i16| ((i32::from(sample) * i32::from(factor)) >> 16) as i16;
         let channel =
-            |value: i32| ((value + (1 << (CHANNEL_POINT - 1))) >> CHANNEL_POINT).clamp(0, 255) as u8;
+            |value: i16| ((value + (1 << (CHANNEL_POINT - 1))) >> CHANNEL_POINT).clamp(0, 255) as u8;
         let samples = y.iter().zip(u).zip(v);
         for ((((&y, &u), &v), red), (green, blue)) in samples.zip(red).zip(green.iter_mut().zip(blue)) {
             let luma = times(y - self.luma_offset, self.luma);
@@ -122,6 +122,7 @@ impl Reducer {
         let out_rows = rgb.chunks_exact_mut((layout.width as usize / N * 3).max(1));
         for (number, out) in out_rows.enumerate() {
             match layout.format {
+                PixelFormat::Yuyv | PixelFormat::Uyvy if N == 1 => {}
                 PixelFormat::Yuyv | PixelFormat::Uyvy => {
                     add_rows(first, stride, row_bytes, number * N, N, &mut self.sums);
                 }
@@ -147,10 +148,13 @@ impl Reducer {
                 half /= 2;
             }
             let (Self { sums, yuv: [y, u, v], rgb: [red, green, blue], .. }, out) = (&mut *self, out);
-            if layout.format == PixelFormat::Uyvy {
-                split::<N, 1>(sums, y, u, v);
-            } else {
-                split::<N, 0>(sums, y, u, v);
+            // Rows that are not added up are taken as they are.
+            let row = first.get(number * stride..).and_then(|rest| rest.get(..row_bytes)).unwrap_or_default();
+            match (layout.format, N) {
+                (PixelFormat::Uyvy, 1) => split::<1, 1, u8>(row, y, u, v),
+                (PixelFormat::Yuyv, 1) => split::<1, 0, u8>(row, y, u, v),
+                (PixelFormat::Uyvy, _) => split::<N, 1, u16>(sums, y, u, v),
+                _ => split::<N, 0, u16>(sums, y, u, v),
             }
             turn.row([y, u, v], [red, green, blue]);
             weave(red, green, blue, out);
@@ -201,26 +205,32 @@ fn fold<const GROUP: usize>(sums: &mut Vec<u16>) {
 /// Takes packed sums apart into samples, with luma at every second number from `LUMA` on. Where N is 1 the two
 /// pixels of a group share their chroma, else a group is one pixel.
 #[inline(always)]
-fn split<const N: usize, const LUMA: usize>(sums: &[u16], y: &mut [i16], u: &mut [i16], v: &mut [i16]) {
+fn split<const N: usize, const LUMA: usize, S: Copy + Into<u16>>(
+    sums: &[S],
+    y: &mut [i16],
+    u: &mut [i16],
+    v: &mut [i16],
+) {
     let groups = sums.as_chunks::<4>().0.iter();
     let (at_u, at_v) = (1 - LUMA, 3 - LUMA);
     let fixed = |sum: u16, point: u32| (sum << point).cast_signed();
+    let at = |group: &[S; 4], lane: usize| -> u16 { group[lane].into() };
     if N == 1 {
         let planes =
             y.as_chunks_mut::<2>().0.iter_mut().zip(u.as_chunks_mut::<2>().0).zip(v.as_chunks_mut::<2>().0);
         for (group, ((y, u), v)) in groups.zip(planes) {
-            *y = [fixed(group[LUMA], SAMPLE_POINT), fixed(group[LUMA + 2], SAMPLE_POINT)];
-            *u = [fixed(group[at_u], SAMPLE_POINT); 2];
-            *v = [fixed(group[at_v], SAMPLE_POINT); 2];
+            *y = [fixed(at(group, LUMA), SAMPLE_POINT), fixed(at(group, LUMA + 2), SAMPLE_POINT)];
+            *u = [fixed(at(group, at_u), SAMPLE_POINT); 2];
+            *v = [fixed(at(group, at_v), SAMPLE_POINT); 2];
         }
         return;
     }
     // Sums of N * N samples of luma and half as many of chroma: the division is in the point.
     let point = SAMPLE_POINT - 2 * N.ilog2();
     for (group, ((y, u), v)) in groups.zip(y.iter_mut().zip(u).zip(v)) {
-        *y = fixed(group[LUMA] + group[LUMA + 2], point);
-        *u = fixed(group[at_u], point + 1);
-        *v = fixed(group[at_v], point + 1);
+        *y = fixed(at(group, LUMA) + at(group, LUMA + 2), point);
+        *u = fixed(at(group, at_u), point + 1);
+        *v = fixed(at(group, at_v), point + 1);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use gstreamer::glib::object::Cast as _;
-use gstreamer::prelude::{ElementExt as _, GstBinExt as _};
+use gstreamer::prelude::{ElementExt as _, GstBinExt as _, GstObjectExt as _};
 use gstreamer::{MessageType, MessageView, State, StateChangeSuccess};
 use gstreamer_app::AppSink;
 
@@ -132,16 +132,14 @@ impl Pipeline {
     /// An error that an element told since it was last asked.
     fn check(&self) -> Result<(), PipelineError> {
         let message = self.pipeline.bus().and_then(|bus| bus.pop_filtered(&[MessageType::Error]));
-        match message.as_ref().map(|message| message.view()) {
-            Some(MessageView::Error(error)) => Err(PipelineError::Failed {
-                element: error.src().map_or_else(
-                    || "pipeline".into(),
-                    |source| gstreamer::prelude::GstObjectExt::name(source).to_string(),
-                ),
-                reason: error.error().to_string(),
-            }),
-            _ => Ok(()),
-        }
+        let Some(message) = message else { return Ok(()) };
+        let MessageView::Error(error) = message.view() else { return Ok(()) };
+        // The debugging text begins with a place in GStreamer's source; what follows says which file or address.
+        let debug = error.debug().unwrap_or_default().to_string();
+        let detail = debug.lines().skip(1).collect::<Vec<_>>().join(" ");
+        let reason = format!("{} {detail}", error.error()).trim().to_owned();
+        let element = error.src().map_or_else(|| "pipeline".into(), |source| source.name().to_string());
+        Err(PipelineError::Failed { element, reason })
     }
 }
 

@@ -2,12 +2,13 @@
 //! hand-over, decoding and both views. One line of JSON a case; `tests/bench/frame_path` puts OpenCV beside it.
 #![expect(clippy::expect_used, reason = "a benchmark that cannot go on says why")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fieldmark_daemon::capture::{
     Colour, Frame, FrameDecoder, FrameImage, LatestFrames, Layout, Outcome, Taken,
 };
 use fieldmark_daemon::config::PixelFormat;
+use fieldmark_daemon::gate::{Gate, GateChange, GateMode, GateRules};
 use fieldmark_models::views::{FractionBox, View, ViewRenderer, ViewSet};
 
 /// Nanoseconds this thread has been on a processor, as the kernel's scheduler counts.
@@ -49,6 +50,27 @@ fn measure(bytes: &[u8], layout: Layout, reduction: u32, frames: usize) -> f64 {
     (0..5).map(round).fold(f64::INFINITY, f64::min)
 }
 
+/// Milliseconds of CPU that judging a frame in the gate takes.
+fn measure_gate(bytes: &[u8], layout: Layout, frames: usize) -> f64 {
+    let change = GateChange { mode: Some(GateMode::Novelty), ..GateChange::default() };
+    let mut gate = Gate::new(GateRules::default().changed(&change).expect("rules"));
+    let image = FrameImage::Raw { bytes: bytes.to_vec(), layout };
+    let (frame, mut decoder) =
+        (Frame { image, time: jiff::Timestamp::now(), sequence: 0 }, FrameDecoder::new());
+    let mut judge = || {
+        let luma = decoder.luma(&frame).expect("its brightness");
+        gate.opens(luma, FractionBox::FRAME, Instant::now())
+    };
+    let round = |_| {
+        let begun = cpu_ns();
+        (0..frames).for_each(|_| {
+            judge();
+        });
+        (cpu_ns() - begun) as f64 / frames as f64 / 1e6
+    };
+    (0..5).map(round).fold(f64::INFINITY, f64::min)
+}
+
 fn main() {
     // `cargo bench` passes `--bench`; the folder comes from the script.
     let Some(folder) = std::env::args().nth(1).filter(|argument| !argument.starts_with("--")) else {
@@ -67,8 +89,9 @@ fn main() {
         let reduction = views().reduction(FractionBox::FRAME, width, height);
         let reduced = measure(&bytes, layout, reduction, frames);
         let whole = measure(&bytes, layout, 1, frames);
+        let gate = measure_gate(&bytes, layout, if format == PixelFormat::Mjpg { frames } else { 300 });
         println!(
-            "{{\"frame\":{name:?},\"reduction\":{reduction},\"ms\":{reduced:.3},\"whole_ms\":{whole:.3}}}"
+            "{{\"frame\":{name:?},\"reduction\":{reduction},\"ms\":{reduced:.3},\"whole_ms\":{whole:.3},\"gate_ms\":{gate:.3}}}"
         );
     }
 }

@@ -1,5 +1,5 @@
 //! The fieldmark daemon, front to back as the data walks: [`config`] says which cameras there are, [`capture`]
-//! gives their frames, [`engine`] runs the model of a package on them, [`decide`] reads off how specific the
+//! gives their frames, a [`gate`] passes over those in which nothing happens, [`engine`] runs the model of a package on them, [`decide`] reads off how specific the
 //! answer may be, [`track`] follows an organism over frames, [`alert`] finds what somebody waits for, [`publish`]
 //! gets it to a broker. [`command`] is what people ask a running node to do. [`service`] wires the stages to
 //! threads, [`cli`] to people.
@@ -14,6 +14,7 @@ pub mod command;
 pub mod config;
 pub mod decide;
 pub mod engine;
+pub mod gate;
 pub mod publish;
 pub mod service;
 pub mod track;

@@ -7,7 +7,7 @@ mod field;
 use field::{Broker, Field, Listener, fieldmark, free_port};
 use serde_json::{Value, json};
 
-const ALL: &str = "[commands]\nallow = [\"snapshot\", \"target\", \"threshold\", \"prior\", \"region\", \"watch\", \"pause\", \"resume\", \"restart\"]\n";
+const ALL: &str = "[commands]\nallow = [\"snapshot\", \"target\", \"threshold\", \"prior\", \"region\", \"gate\", \"watch\", \"pause\", \"resume\", \"restart\"]\n";
 
 fn at(port: u16) -> String {
     format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nmetrics_s = 0.2\n")
@@ -163,6 +163,40 @@ fn a_paused_camera_says_so_and_its_frames_are_passed_over() {
     assert_eq!(ask(port, "resume", r#"{"camera":"pond"}"#).code, Some(0));
     listener.wait("fieldmark/n1/pond/status", |heard| state(heard) == "streaming");
     listener.wait("fieldmark/n1/pond/detection", |heard| heard.len() > before + 5);
+}
+
+#[test]
+fn a_gate_shut_by_command_passes_a_still_scene_over_and_counts_every_frame() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    // One picture again and again is as still as a scene gets.
+    let field = Field::new(&at(port), 1, "rate_hz = 50.0\ngate_hold_s = 0.0", ALL);
+    let mut daemon = field.start();
+    let listener = Listener::start(port, "311");
+    let counts = |heard: &[String]| parsed(heard.last().expect("metrics"))["cameras"]["pond"].clone();
+    let count = |heard: &[String], key: &str| counts(heard)[key].as_u64().expect("a count");
+    let metrics =
+        listener.wait("fieldmark/n1/metrics", |heard| !heard.is_empty() && count(heard, "inferred") > 5);
+    assert_eq!(count(&metrics, "still"), 0, "no gate was configured");
+    assert_eq!(ask(port, "gate", r#"{"camera":"pond","mode":"novelty","persist":true}"#).code, Some(0));
+    let still = count(&metrics, "still") + 20;
+    let metrics = listener.wait("fieldmark/n1/metrics", |heard| count(heard, "still") > still);
+    let sum = |key| count(&metrics, key);
+    assert_eq!(sum("captured"), sum("inferred") + sum("dropped") + sum("skipped") + sum("waiting"));
+    // Whoever asks for a picture gets one, and a scene is looked at again when something else is asked of it.
+    assert_eq!(ask(port, "snapshot", r#"{"camera":"pond"}"#).code, Some(0));
+    let inferred = sum("inferred");
+    assert_eq!(ask(port, "threshold", r#"{"value":0.3}"#).code, Some(0));
+    listener.wait("fieldmark/n1/metrics", |heard| count(heard, "inferred") > inferred);
+    let refused = ask(port, "gate", r#"{"camera":"pond","area":2}"#);
+    assert!(
+        refused.err.contains("share from 0.0001 to 1") || refused.out.contains("share from 0.0001 to 1"),
+        "{refused:?}"
+    );
+    daemon.signal("-TERM");
+    assert_eq!(daemon.wait(), Some(0), "{}", field.log());
+    let kept = std::fs::read_to_string(field.path("state/settings-n1.toml"));
+    assert!(kept.as_ref().is_ok_and(|text| text.contains("novelty")), "{kept:?}");
 }
 
 #[test]

@@ -131,7 +131,7 @@ fn bad_configurations_are_refused_with_code_64() {
         (
             "source = \"files\"",
             "source = \"film\"",
-            &["camera.pond.source = \"film\"", "\"files\" or \"v4l\""],
+            &["camera.pond.source = \"film\"", "\"files\", \"v4l\" or \"gstreamer\""],
         ),
         ("[mqtt]", "[mqtt", &["fieldmark.toml"]),
         ("[model]", "[log]\nlevel = \"loud\"\n[model]", &["log.level = \"loud\"", "give error, warn"]),

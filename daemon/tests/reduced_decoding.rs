@@ -1,6 +1,7 @@
 //! What decoding a frame smaller than it is changes in the shipped model's answers, on real photographs.
 //!
-//! A dozen photographs in the ordinary suite; `FIELDMARK_EVERY_PHOTOGRAPH=1` takes all of them and prints a table.
+//! Eight photographs in the ordinary suite; `FIELDMARK_EVERY_PHOTOGRAPH=1` takes all of organisms, as the training table
+//! lists them, and `FIELDMARK_EVERY_PICTURE=1` whatever else is in the package: hats, letters, drawings.
 #![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
 
 use std::path::{Path, PathBuf};
@@ -15,11 +16,20 @@ use fieldmark_models::views::{FractionBox, ViewRenderer};
 const STAMPS: &str = "/usr/share/tuxpaint/stamps";
 const INSTALL: &str = "photographs are needed: apt-get install -y tuxpaint-stamps-default";
 
-fn photographs(folder: &Path, found: &mut Vec<PathBuf>) {
+/// Photographs of organisms.
+fn photographs() -> Vec<PathBuf> {
+    let table = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/training/garden-taxa.csv");
+    let table = std::fs::read_to_string(table).expect("the training table");
+    let files = table.lines().skip(1).filter_map(|line| line.split(',').next());
+    files.map(|file| Path::new(STAMPS).join(file)).collect()
+}
+
+/// All that is in the folder, drawings too.
+fn pictures(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect(INSTALL).flatten() {
         let path = entry.path();
         if path.is_dir() {
-            photographs(&path, found);
+            pictures(&path, found);
         } else if path.extension().is_some_and(|extension| extension == "png") {
             found.push(path);
         }
@@ -85,15 +95,19 @@ fn best(probabilities: &[f32]) -> usize {
 
 #[test]
 fn a_frame_decoded_smaller_gets_the_same_answer() {
-    let mut files = Vec::new();
-    photographs(Path::new(STAMPS), &mut files);
+    let set = |name: &str| std::env::var_os(name).is_some();
+    let (drawings, every) = (set("FIELDMARK_EVERY_PICTURE"), set("FIELDMARK_EVERY_PHOTOGRAPH"));
+    let mut files = if drawings { Vec::new() } else { photographs() };
+    if drawings {
+        pictures(Path::new(STAMPS), &mut files);
+    }
     files.sort();
-    let every = std::env::var_os("FIELDMARK_EVERY_PHOTOGRAPH").is_some();
-    let step = if every { 1 } else { files.len().div_ceil(8) };
+    let step = if every || drawings { 1 } else { files.len().div_ceil(8) };
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/packages/garden-0.1.0.fieldmark");
     let loaded = LoadedModel::open(&package).expect("the shipped model");
     let eye = Eye::new(&loaded.views, loaded.taxonomy.leaf_count());
     let mut model = Model { loaded, eye };
+    let mut broken = Vec::new();
     for (size, format) in [
         ((1280, 720), PixelFormat::Mjpg),
         ((1280, 720), PixelFormat::Yuyv),
@@ -101,9 +115,17 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
         ((3840, 2160), PixelFormat::Yuyv),
     ] {
         let reduction = model.loaded.views.reduction(FractionBox::FRAME, size.0, size.1);
-        let (mut same, mut total, mut furthest, mut sum) = (0, 0, 0.0_f32, 0.0_f32);
+        if reduction == 1 {
+            println!("{format} {size:?}: decoded in full");
+            continue;
+        }
+        let (mut same, mut total, mut beyond, mut furthest, mut sum) = (0, 0, 0, 0.0_f32, 0.0_f32);
         for file in files.iter().step_by(step) {
-            let Ok(photograph) = fieldmark_daemon::capture::read_picture(file) else { continue };
+            let photograph = fieldmark_daemon::capture::read_picture(file);
+            if drawings && photograph.is_err() {
+                continue;
+            }
+            let photograph = photograph.expect(INSTALL);
             let picture = framed(&photograph, size);
             let bytes = if format == PixelFormat::Mjpg { mjpg(&picture) } else { yuyv(&picture) };
             let image =
@@ -113,14 +135,22 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
             let apart = whole.iter().zip(&small).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             same += usize::from(best(&whole) == best(&small));
             total += 1;
+            beyond += usize::from(apart > 0.02);
+            if apart > 0.02 || best(&whole) != best(&small) {
+                println!("{}: {apart:.4} apart, {} and {}", file.display(), best(&whole), best(&small));
+            }
             furthest = furthest.max(apart);
             sum += apart;
         }
         let mean = sum / total as f32;
         println!(
-            "{format} {size:?} 1/{reduction}: top-1 same {same} of {total}, furthest {furthest:.4}, mean {mean:.4}"
+            "{format} {size:?} 1/{reduction}: top-1 same {same} of {total}, furthest {furthest:.4}, mean {mean:.4}, {beyond} beyond 0.02"
         );
-        assert!(same * 100 >= total * 99, "{format} {size:?}: top-1 same for {same} of {total}");
-        assert!(furthest <= 0.02, "{format} {size:?}: a probability is {furthest} apart");
+        // Of what the model knows nothing of, it says many things with nearly the same small probability.
+        let least = if drawings { 98 } else { 99 };
+        if same * 100 < total * least || furthest > 0.02 {
+            broken.push(format!("{format} {size:?}: top-1 same for {same} of {total}, {furthest} apart"));
+        }
     }
+    assert!(broken.is_empty(), "{broken:?}");
 }

@@ -12,4 +12,5 @@ pub mod package;
 pub mod picture;
 pub mod specificity;
 pub mod taxonomy;
+pub mod vectors;
 pub mod views;

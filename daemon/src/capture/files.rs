@@ -180,6 +180,24 @@ mod tests {
     }
 
     #[test]
+    fn a_cmyk_jpeg_from_a_print_shop_is_shown_in_its_colours() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // As Adobe's programs write it: ink upside down, so that 255 is none.
+        let (width, height, format) = (32, 16, turbojpeg::PixelFormat::CMYK);
+        let pixels = [255, 0, 0, 255].repeat(width * height);
+        let image = turbojpeg::Image { pixels: &pixels[..], width, pitch: width * 4, height, format };
+        let jpeg = turbojpeg::compress(image, 90, turbojpeg::Subsamp::None).expect("a JPEG");
+        std::fs::write(folder.path().join("red.jpg"), &*jpeg).expect("write");
+        let Ok(Captured::Frame(frame)) = source(folder.path(), false).next(Vec::new()) else {
+            panic!("a frame")
+        };
+        assert_eq!(frame.size(), (32, 16));
+        let rgb = frame.into_buffer();
+        let red = |pixel: &[u8]| pixel[0] > 240 && pixel[1] < 15 && pixel[2] < 15;
+        assert!(rgb.chunks(3).all(red), "{:?}", &rgb[..6]);
+    }
+
+    #[test]
     fn an_empty_folder_says_what_to_do() {
         let folder = tempfile::tempdir().expect("a folder");
         let error = source(folder.path(), true).next(Vec::new()).expect_err("nothing there").to_string();

@@ -66,6 +66,31 @@ impl JpegReader {
         reduction: u32,
         rgb: &mut Vec<u8>,
     ) -> Result<(u32, u32), FrameFlaw> {
+        self.draw(bytes, agreed, reduction, PixelFormat::RGB, rgb)
+    }
+
+    /// The same in grey and at an eighth of the size, which costs little more than reading the bytes:
+    /// `[height, width]`.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn glance(
+        &mut self,
+        bytes: &[u8],
+        agreed: (u32, u32),
+        grey: &mut Vec<u8>,
+    ) -> Result<(u32, u32), FrameFlaw> {
+        self.draw(bytes, agreed, 8, PixelFormat::GRAY, grey)
+    }
+
+    fn draw(
+        &mut self,
+        bytes: &[u8],
+        agreed: (u32, u32),
+        reduction: u32,
+        format: PixelFormat,
+        pixels: &mut Vec<u8>,
+    ) -> Result<(u32, u32), FrameFlaw> {
         self.check(bytes, agreed)?;
         let factor = match reduction {
             1 => ScalingFactor::ONE,
@@ -77,9 +102,9 @@ impl JpegReader {
             self.decompressor.set_scaling_factor(factor).map_err(flaw)?;
         }
         let (width, height) = (factor.scale(agreed.0 as usize), factor.scale(agreed.1 as usize));
-        rgb.resize(width * height * 3, 0);
-        let pixels = rgb.as_mut_slice();
-        let image = Image { pixels, width, pitch: width * 3, height, format: PixelFormat::RGB };
+        let pitch = width * format.size();
+        pixels.resize(pitch * height, 0);
+        let image = Image { pixels: pixels.as_mut_slice(), width, pitch, height, format };
         match self.decompressor.decompress(bytes, image).map_err(flaw) {
             // The library reports a warning as an error after having written the whole picture.
             Err(FrameFlaw::Jpeg(reason)) if reason.contains(HARMLESS) => {}
@@ -161,6 +186,19 @@ mod tests {
                 let mean = block.map(|at| f64::from(whole[at])).sum::<f64>() / (n * n) as f64;
                 assert!((mean - f64::from(byte)).abs() < 8.0, "1/{reduction} at {x}, {y}: {byte} {mean}");
             }
+        }
+    }
+
+    #[test]
+    fn a_glance_sees_the_brightness_of_every_block() {
+        let (whole, mut grey) = (read(&jpeg(), 8).expect("a JPEG"), Vec::new());
+        let sides = JpegReader::new().expect("a reader").glance(&jpeg(), SIZE, &mut grey);
+        assert_eq!(sides, Ok((SIZE.0 / 8, SIZE.1 / 8)));
+        assert_eq!(grey.len() * 3, whole.len());
+        for (&grey, rgb) in grey.iter().zip(whole.as_chunks::<3>().0) {
+            let [red, green, blue] = rgb.map(f64::from);
+            let luma = 0.299 * red + 0.587 * green + 0.114 * blue;
+            assert!((luma - f64::from(grey)).abs() < 3.0, "{rgb:?} {grey}");
         }
     }
 

@@ -13,7 +13,7 @@ use super::Frame;
 const SPARE_BUFFERS: usize = 3;
 
 /// What became of a camera's frames. At any moment
-/// `captured == inferred + dropped + skipped + waiting`.
+/// `captured == inferred + dropped + skipped + waiting`; `still` is a part of `skipped`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CameraCounts {
     /// Frames the source gave or should have given.
@@ -22,8 +22,11 @@ pub struct CameraCounts {
     pub inferred: u64,
     /// Frames pushed out by newer ones.
     pub dropped: u64,
-    /// Frames that could not be decoded or decided on.
+    /// Frames that could not be decoded, were not to be decided on, or showed nothing new.
     pub skipped: u64,
+    /// Of those, frames in which the gate saw no change.
+    #[serde(default)]
+    pub still: u64,
     /// Frames in the slot or in the engine.
     pub waiting: u64,
 }
@@ -37,6 +40,8 @@ pub enum Outcome {
     Undecodable,
     /// It got no decision.
     Undecided,
+    /// The gate saw no change in it.
+    Still,
 }
 
 #[derive(Default)]
@@ -160,6 +165,10 @@ impl LatestFrames {
             match outcome {
                 Outcome::Decided => slot.counts.inferred += 1,
                 Outcome::Undecodable | Outcome::Undecided => slot.counts.skipped += 1,
+                Outcome::Still => {
+                    slot.counts.skipped += 1;
+                    slot.counts.still += 1;
+                }
             }
             if outcome == Outcome::Undecodable {
                 slot.undecodable_since.get_or_insert_with(Instant::now);
@@ -262,13 +271,15 @@ mod tests {
                         taken.push((camera, frame));
                     },
                     _ => if let Some((camera, frame)) = taken.pop() {
-                        let outcomes = [Outcome::Decided, Outcome::Undecodable, Outcome::Undecided];
-                        frames.settle(camera, frame, outcomes[sequence as usize % 3]);
+                        let outcomes =
+                            [Outcome::Decided, Outcome::Undecodable, Outcome::Undecided, Outcome::Still];
+                        frames.settle(camera, frame, outcomes[sequence as usize % 4]);
                     },
                 }
                 for counts in frames.counts(&["a".into(), "b".into()]).values() {
-                    let CameraCounts { captured, inferred, dropped, skipped, waiting } = *counts;
+                    let CameraCounts { captured, inferred, dropped, skipped, still, waiting } = *counts;
                     prop_assert_eq!(captured, inferred + dropped + skipped + waiting);
+                    prop_assert!(still <= skipped);
                 }
             }
         }

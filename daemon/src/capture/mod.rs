@@ -5,6 +5,8 @@
 
 mod files;
 mod frame;
+#[cfg(feature = "gstreamer")]
+mod gstreamer;
 mod jpeg;
 mod latest;
 mod layout;
@@ -21,6 +23,8 @@ use fieldmark_models::picture::{Picture, PictureError};
 
 pub use files::FilesSource;
 pub use frame::{DecodeError, Frame, FrameDecoder, FrameImage};
+#[cfg(feature = "gstreamer")]
+pub use gstreamer::GstreamerSource;
 pub use jpeg::JpegReader;
 pub use latest::{CameraCounts, LatestFrames, Outcome, Taken};
 pub use layout::{Colour, FrameFlaw, Layout, Matrix};
@@ -125,6 +129,12 @@ pub enum SourceError {
         /// What was tried.
         attempt: &'static str,
     },
+    /// A pipeline gives no frames.
+    #[error("{0}")]
+    Pipeline(String),
+    /// Not compiled in.
+    #[error("this build has no GStreamer: build with the cargo feature `gstreamer`")]
+    NoGstreamer,
     /// Not compiled in.
     #[error("this build has no Video4Linux: build with the cargo feature `v4l`, or use source = \"files\"")]
     NoV4l,
@@ -156,6 +166,12 @@ pub fn open(camera: &CameraConfig) -> Result<Box<dyn Source>, SourceError> {
         CameraSource::V4l(device) => Ok(Box::new(V4lSource::new(device.clone(), camera.stall_timeout))),
         #[cfg(not(feature = "v4l"))]
         CameraSource::V4l(_) => Err(SourceError::NoV4l),
+        #[cfg(feature = "gstreamer")]
+        CameraSource::Gstreamer(pipeline) => {
+            Ok(Box::new(GstreamerSource::new(pipeline.clone(), camera.stall_timeout)))
+        }
+        #[cfg(not(feature = "gstreamer"))]
+        CameraSource::Gstreamer(_) => Err(SourceError::NoGstreamer),
     }
 }
 

@@ -3,6 +3,11 @@
 //! A frame is reduced by adding up the rows of a block and then its columns before the colours are turned, so
 //! that the costly step is done once for a block of pixels and not for each.
 
+//!
+//! Everything on the way of a row is inlined, so that all of it is compiled for the vectors it runs on.
+
+use fieldmark_models::vectors::widest;
+
 use super::layout::{Colour, FrameFlaw, Layout, Matrix};
 use crate::config::PixelFormat;
 
@@ -47,11 +52,12 @@ impl Turn {
     }
 
     /// Turns a row. All slices have the same length.
+    #[inline(always)]
     fn row(&self, [y, u, v]: [&[i16]; 3], [red, green, blue]: [&mut [u8]; 3]) {
-        // The high half of a product: 6 + 14 or 7 + 13 bits after the point, less 16.
-        let times = |sample: i16, factor: i16| (i32::from(sample) * i32::from(factor)) >> 16;
+        // The high half of a product: 6 + 14 or 7 + 13 bits after the point, less 16. Sums stay below 2^14.
+        let times = |sample: i16, factor: i16| ((i32::from(sample) * i32::from(factor)) >> 16) as i16;
         let channel =
-            |value: i32| ((value + (1 << (CHANNEL_POINT - 1))) >> CHANNEL_POINT).clamp(0, 255) as u8;
+            |value: i16| ((value + (1 << (CHANNEL_POINT - 1))) >> CHANNEL_POINT).clamp(0, 255) as u8;
         let samples = y.iter().zip(u).zip(v);
         for ((((&y, &u), &v), red), (green, blue)) in samples.zip(red).zip(green.iter_mut().zip(blue)) {
             let luma = times(y - self.luma_offset, self.luma);
@@ -96,15 +102,19 @@ impl Reducer {
         rgb.resize(width * (layout.height / reduction) as usize * 3, 0);
         self.yuv.iter_mut().for_each(|plane| plane.resize(width, 0));
         self.rgb.iter_mut().for_each(|plane| plane.resize(width, 0));
-        match reduction {
-            1 => self.blocks::<1>(bytes, layout, rgb),
-            2 => self.blocks::<2>(bytes, layout, rgb),
-            4 => self.blocks::<4>(bytes, layout, rgb),
-            _ => self.blocks::<8>(bytes, layout, rgb),
-        }
+        widest(
+            #[inline(always)]
+            || match reduction {
+                1 => self.blocks::<1>(bytes, layout, rgb),
+                2 => self.blocks::<2>(bytes, layout, rgb),
+                4 => self.blocks::<4>(bytes, layout, rgb),
+                _ => self.blocks::<8>(bytes, layout, rgb),
+            },
+        );
         Ok(())
     }
 
+    #[inline(always)]
     fn blocks<const N: usize>(&mut self, bytes: &[u8], layout: Layout, rgb: &mut [u8]) {
         let (stride, row_bytes) = (layout.stride, layout.row_bytes());
         let turn = Turn::new(layout.colour);
@@ -112,6 +122,7 @@ impl Reducer {
         let out_rows = rgb.chunks_exact_mut((layout.width as usize / N * 3).max(1));
         for (number, out) in out_rows.enumerate() {
             match layout.format {
+                PixelFormat::Yuyv | PixelFormat::Uyvy if N == 1 => {}
                 PixelFormat::Yuyv | PixelFormat::Uyvy => {
                     add_rows(first, stride, row_bytes, number * N, N, &mut self.sums);
                 }
@@ -125,22 +136,25 @@ impl Reducer {
                 PixelFormat::Rgb3 | PixelFormat::Grey | PixelFormat::Mjpg => {
                     add_rows(first, stride, row_bytes, number * N, N, &mut self.sums);
                     match layout.format {
-                        PixelFormat::Rgb3 => colours::<N>(&self.sums, out),
-                        _ => greys::<N>(&self.sums, out),
+                        PixelFormat::Rgb3 => colours::<N>(&mut self.sums, out),
+                        _ => greys::<N>(&mut self.sums, out),
                     }
                     continue;
                 }
             }
             let mut half = N;
             while half > 2 {
-                fold(&mut self.sums);
+                fold::<4>(&mut self.sums);
                 half /= 2;
             }
             let (Self { sums, yuv: [y, u, v], rgb: [red, green, blue], .. }, out) = (&mut *self, out);
-            if layout.format == PixelFormat::Uyvy {
-                split::<N, 1>(sums, y, u, v);
-            } else {
-                split::<N, 0>(sums, y, u, v);
+            // Rows that are not added up are taken as they are.
+            let row = first.get(number * stride..).and_then(|rest| rest.get(..row_bytes)).unwrap_or_default();
+            match (layout.format, N) {
+                (PixelFormat::Uyvy, 1) => split::<1, 1, u8>(row, y, u, v),
+                (PixelFormat::Yuyv, 1) => split::<1, 0, u8>(row, y, u, v),
+                (PixelFormat::Uyvy, _) => split::<N, 1, u16>(sums, y, u, v),
+                _ => split::<N, 0, u16>(sums, y, u, v),
             }
             turn.row([y, u, v], [red, green, blue]);
             weave(red, green, blue, out);
@@ -149,6 +163,7 @@ impl Reducer {
 }
 
 /// `sums` becomes the sum of `rows` rows of `plane` from row `from` on: at most 8 * 255.
+#[inline(always)]
 fn add_rows(plane: &[u8], stride: usize, row_bytes: usize, from: usize, rows: usize, sums: &mut Vec<u16>) {
     sums.resize(row_bytes, 0);
     let row = |number: usize| plane.get(number * stride..).unwrap_or_default();
@@ -164,6 +179,7 @@ fn add_rows(plane: &[u8], stride: usize, row_bytes: usize, from: usize, rows: us
 
 /// Brings planes of luma and chroma, which are sums of N and N / 2 rows (of one, where N is 1), into the order of
 /// YUYV.
+#[inline(always)]
 fn pack<const N: usize>(luma: &[u16], chroma: &[u16], sums: &mut Vec<u16>) {
     sums.resize(luma.len() * 2, 0);
     let weight = if N == 1 { 1 } else { 2 };
@@ -173,43 +189,53 @@ fn pack<const N: usize>(luma: &[u16], chroma: &[u16], sums: &mut Vec<u16>) {
     }
 }
 
-/// Adds every second group of four to the one before it.
-fn fold(sums: &mut Vec<u16>) {
-    let groups = sums.len() / 8;
+/// Adds every second group of `GROUP` to the one before it.
+#[inline(always)]
+fn fold<const GROUP: usize>(sums: &mut Vec<u16>) {
+    let groups = sums.len() / (2 * GROUP);
     for group in 0..groups {
-        for lane in 0..4 {
-            sums[group * 4 + lane] = sums[group * 8 + lane] + sums[group * 8 + 4 + lane];
+        for lane in 0..GROUP {
+            sums[group * GROUP + lane] =
+                sums[group * 2 * GROUP + lane] + sums[(group * 2 + 1) * GROUP + lane];
         }
     }
-    sums.truncate(groups * 4);
+    sums.truncate(groups * GROUP);
 }
 
 /// Takes packed sums apart into samples, with luma at every second number from `LUMA` on. Where N is 1 the two
 /// pixels of a group share their chroma, else a group is one pixel.
-fn split<const N: usize, const LUMA: usize>(sums: &[u16], y: &mut [i16], u: &mut [i16], v: &mut [i16]) {
+#[inline(always)]
+fn split<const N: usize, const LUMA: usize, S: Copy + Into<u16>>(
+    sums: &[S],
+    y: &mut [i16],
+    u: &mut [i16],
+    v: &mut [i16],
+) {
     let groups = sums.as_chunks::<4>().0.iter();
     let (at_u, at_v) = (1 - LUMA, 3 - LUMA);
     let fixed = |sum: u16, point: u32| (sum << point).cast_signed();
+    let at = |group: &[S; 4], lane: usize| -> u16 { group[lane].into() };
     if N == 1 {
         let planes =
             y.as_chunks_mut::<2>().0.iter_mut().zip(u.as_chunks_mut::<2>().0).zip(v.as_chunks_mut::<2>().0);
         for (group, ((y, u), v)) in groups.zip(planes) {
-            *y = [fixed(group[LUMA], SAMPLE_POINT), fixed(group[LUMA + 2], SAMPLE_POINT)];
-            *u = [fixed(group[at_u], SAMPLE_POINT); 2];
-            *v = [fixed(group[at_v], SAMPLE_POINT); 2];
+            *y = [fixed(at(group, LUMA), SAMPLE_POINT), fixed(at(group, LUMA + 2), SAMPLE_POINT)];
+            *u = [fixed(at(group, at_u), SAMPLE_POINT); 2];
+            *v = [fixed(at(group, at_v), SAMPLE_POINT); 2];
         }
         return;
     }
     // Sums of N * N samples of luma and half as many of chroma: the division is in the point.
     let point = SAMPLE_POINT - 2 * N.ilog2();
     for (group, ((y, u), v)) in groups.zip(y.iter_mut().zip(u).zip(v)) {
-        *y = fixed(group[LUMA] + group[LUMA + 2], point);
-        *u = fixed(group[at_u], point + 1);
-        *v = fixed(group[at_v], point + 1);
+        *y = fixed(at(group, LUMA) + at(group, LUMA + 2), point);
+        *u = fixed(at(group, at_u), point + 1);
+        *v = fixed(at(group, at_v), point + 1);
     }
 }
 
 /// Brings three planes together, pixel by pixel.
+#[inline(always)]
 fn weave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
     let (red4, red) = red.as_chunks::<4>();
     let (green4, green) = green.as_chunks::<4>();
@@ -223,24 +249,23 @@ fn weave(red: &[u8], green: &[u8], blue: &[u8], out: &mut [u8]) {
     }
 }
 
-fn mean(values: &[u16], from: usize, step: usize, count: usize) -> u8 {
-    let sum: usize = values.iter().skip(from).step_by(step).map(|&value| usize::from(value)).sum();
-    ((sum + count / 2) / count) as u8
+/// The mean of a block of N pixels each way.
+#[inline(always)]
+fn mean<const N: usize>(sum: u16) -> u8 {
+    let samples = (N * N) as u16;
+    ((sum + samples / 2) / samples) as u8
 }
 
-fn colours<const N: usize>(sums: &[u16], out: &mut [u8]) {
-    if N == 1 {
-        return sums.iter().zip(out).for_each(|(&sum, out)| *out = sum as u8);
-    }
-    for (block, out) in sums.chunks_exact(3 * N).zip(out.as_chunks_mut::<3>().0) {
-        *out = [0, 1, 2].map(|channel| mean(block, channel, 3, N * N));
-    }
+#[inline(always)]
+fn colours<const N: usize>(sums: &mut Vec<u16>, out: &mut [u8]) {
+    (0..N.ilog2()).for_each(|_| fold::<3>(sums));
+    sums.iter().zip(out).for_each(|(&sum, out)| *out = mean::<N>(sum));
 }
 
-fn greys<const N: usize>(sums: &[u16], out: &mut [u8]) {
-    for (block, out) in sums.chunks_exact(N).zip(out.as_chunks_mut::<3>().0) {
-        *out = [mean(block, 0, 1, N * N); 3];
-    }
+#[inline(always)]
+fn greys<const N: usize>(sums: &mut Vec<u16>, out: &mut [u8]) {
+    (0..N.ilog2()).for_each(|_| fold::<1>(sums));
+    sums.iter().zip(out.as_chunks_mut::<3>().0).for_each(|(&sum, out)| *out = [mean::<N>(sum); 3]);
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::alert::find_watched;
 use crate::capture::{FilesSource, SourceError, read_picture};
 #[cfg(feature = "v4l")]
 use crate::capture::{Prospect, prospect};
-use crate::config::{CameraConfig, CameraSource, Config, FilesConfig, V4lConfig};
+use crate::config::{CameraConfig, CameraSource, Config, FilesConfig, GstreamerConfig, V4lConfig};
 use crate::decide::{Expected, List};
 
 #[derive(Debug, Args)]
@@ -111,7 +111,21 @@ fn check_camera(camera: &CameraConfig) -> Result<String, SourceError> {
     match &camera.source {
         CameraSource::Files(files) => check_files(files),
         CameraSource::V4l(device) => check_device(device),
+        CameraSource::Gstreamer(gstreamer) => check_pipeline(gstreamer),
     }
+}
+
+#[cfg(feature = "gstreamer")]
+fn check_pipeline(gstreamer: &GstreamerConfig) -> Result<String, SourceError> {
+    match fieldmark_gstreamer::check(&gstreamer.pipeline) {
+        Ok(()) => Ok("its pipeline can be made; it was not played".into()),
+        Err(error) => Err(SourceError::Pipeline(error.to_string())),
+    }
+}
+
+#[cfg(not(feature = "gstreamer"))]
+fn check_pipeline(_gstreamer: &GstreamerConfig) -> Result<String, SourceError> {
+    Err(SourceError::NoGstreamer)
 }
 
 #[cfg(feature = "v4l")]

@@ -238,6 +238,16 @@ impl Equipment {
                     })
                 });
             }
+            Request::Gate { camera, change, persist } => {
+                let gate = &mut self.of_camera(&mut settings, &camera)?.gate;
+                *gate = gate.changed(&change).map_err(|error| refused(&error))?;
+                let full = gate.in_full();
+                keep = persist.then(|| -> Keep {
+                    Box::new(move |kept| {
+                        kept.gate.insert(camera, full);
+                    })
+                });
+            }
             Request::Pause { camera, paused: wanted } => {
                 self.of_camera(&mut settings, &camera)?.paused = wanted;
                 paused = Some((self.camera(&camera)?, wanted));

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::decide::Sureness;
+use crate::gate::GateChange;
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,9 @@ pub struct Kept {
     /// Regions by camera; `[0, 0, 1, 1]` is the whole frame.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub region: BTreeMap<String, [f64; 4]>,
+    /// Gates by camera.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub gate: BTreeMap<String, GateChange>,
 }
 
 impl Kept {
@@ -100,6 +104,10 @@ impl Kept {
         for camera in &mut config.cameras {
             if let Some([left, top, right, bottom]) = self.region.get(camera.name.as_str()) {
                 camera.region = FractionBox::new(*left, *top, *right, *bottom).ok();
+            }
+            let gate = self.gate.get(camera.name.as_str()).map(|kept| camera.gate.changed(kept));
+            if let Some(Ok(gate)) = gate {
+                camera.gate = gate;
             }
         }
     }

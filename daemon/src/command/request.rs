@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::gate::{GateChange, GateMode};
+
 /// Largest payload of a command, bytes.
 const MAX_PAYLOAD: usize = 16 << 10;
 /// Most taxa in one list.
@@ -21,6 +23,8 @@ pub enum CommandKind {
     Prior,
     /// Another part of a camera's frame.
     Region,
+    /// Other rules for which of a camera's frames are looked at.
+    Gate,
     /// Another watch list.
     Watch,
     /// Pass a camera's frames over.
@@ -33,12 +37,13 @@ pub enum CommandKind {
 
 impl CommandKind {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Snapshot,
         Self::Target,
         Self::Threshold,
         Self::Prior,
         Self::Region,
+        Self::Gate,
         Self::Watch,
         Self::Pause,
         Self::Resume,
@@ -54,6 +59,7 @@ impl CommandKind {
             Self::Threshold => "threshold",
             Self::Prior => "prior",
             Self::Region => "region",
+            Self::Gate => "gate",
             Self::Watch => "watch",
             Self::Pause => "pause",
             Self::Resume => "resume",
@@ -130,6 +136,15 @@ pub enum Request {
         /// Over a restart as well.
         persist: bool,
     },
+    /// Look at a camera's frames by these rules.
+    Gate {
+        /// Name of the camera.
+        camera: String,
+        /// What is to be otherwise.
+        change: GateChange,
+        /// Over a restart as well.
+        persist: bool,
+    },
     /// Alert on these taxa.
     Watch {
         /// Names or ids; none alerts on nothing.
@@ -182,6 +197,19 @@ struct OfRegion {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct OfGate {
+    camera: String,
+    mode: Option<GateMode>,
+    level: Option<i64>,
+    area: Option<f64>,
+    hold_s: Option<f64>,
+    refresh_s: Option<f64>,
+    #[serde(default)]
+    persist: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OfNothing {}
 
 impl Request {
@@ -216,6 +244,11 @@ impl Request {
                 let OfRegion { camera, edges, persist } = read(kind, payload)?;
                 Self::Region { camera, edges, persist }
             }
+            CommandKind::Gate => {
+                let OfGate { camera, mode, level, area, hold_s, refresh_s, persist } = read(kind, payload)?;
+                let change = GateChange { mode, level, area, hold_s, refresh_s };
+                Self::Gate { camera, change, persist }
+            }
             CommandKind::Pause => {
                 Self::Pause { camera: read::<OfCamera>(kind, payload)?.camera, paused: true }
             }
@@ -236,6 +269,7 @@ fn read<'a, T: Deserialize<'a>>(kind: CommandKind, payload: &'a [u8]) -> Result<
         CommandKind::Target | CommandKind::Threshold => r#"{"value":0.9,"persist":false}"#,
         CommandKind::Prior | CommandKind::Watch => r#"{"taxa":["Insecta"],"persist":false}"#,
         CommandKind::Region => r#"{"camera":"pond","box":[0,0,1,0.5],"persist":false}"#,
+        CommandKind::Gate => r#"{"camera":"pond","mode":"novelty","level":10,"persist":false}"#,
         CommandKind::Restart => "{}",
     };
     let wrong = |error| Refusal(format!("{error}; give JSON such as {example}"));
@@ -284,6 +318,11 @@ mod tests {
             (CommandKind::Target, r#"{"value":2}"#, "value = 2: give a number from 0.01 to 0.999"),
             (CommandKind::Target, r#"{"value":0.9,"x":1}"#, "unknown field `x`"),
             (CommandKind::Threshold, "", "missing field `value`"),
+            (
+                CommandKind::Gate,
+                r#"{"camera":"pond","mode":"shut"}"#,
+                "expected one of `off`, `motion`, `novelty`",
+            ),
             (CommandKind::Snapshot, "now", r#"give JSON such as {"camera":"pond"}"#),
             (CommandKind::Restart, r#"{"when":"now"}"#, "unknown field `when`"),
         ] {
@@ -296,7 +335,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_bring_the_parser_down(bytes: Vec<u8>, which in 0..9usize) {
+        fn no_bytes_bring_the_parser_down(bytes: Vec<u8>, which in 0..10usize) {
             let _ = Request::parse(CommandKind::ALL[which], &bytes);
         }
 

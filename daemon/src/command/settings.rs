@@ -5,14 +5,17 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use fieldmark_models::views::FractionBox;
 
-use crate::config::Config;
+use crate::config::{CameraConfig, Config};
 use crate::decide::{Dial, Expected};
+use crate::gate::GateRules;
 
 /// Settings of one camera.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct CameraSettings {
     /// Part of the frame to classify; the whole frame when absent.
     pub region: Option<FractionBox>,
+    /// Which frames are worth a look.
+    pub gate: GateRules,
     /// Frames are passed over.
     pub paused: bool,
 }
@@ -34,12 +37,16 @@ impl Settings {
     /// As configured.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let camera = |region| CameraSettings { region, paused: false };
+        let camera = |camera: &CameraConfig| CameraSettings {
+            region: camera.region,
+            gate: camera.gate,
+            paused: false,
+        };
         Self {
             dial: config.model.dial.clone(),
             expected: config.model.expected.clone(),
             watch: config.watch.taxa.clone(),
-            cameras: config.cameras.iter().map(|configured| camera(configured.region)).collect(),
+            cameras: config.cameras.iter().map(camera).collect(),
         }
     }
 }

@@ -10,6 +10,7 @@ use fieldmark_models::views::FractionBox;
 use super::publishing::tracks;
 use super::raw::{RawCamera, RawControl};
 use super::refusal::{ConfigError, in_range, refuse, whole};
+use crate::gate::{GateChange, GateMode, GateRules};
 use crate::track::TrackRules;
 
 /// Name of a camera: one topic level, lower-case because configuration keys are.
@@ -143,6 +144,15 @@ pub struct V4lConfig {
     pub controls: BTreeMap<String, i64>,
 }
 
+/// A GStreamer pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GstreamerConfig {
+    /// As `gst-launch-1.0` takes it, without a sink.
+    pub pipeline: String,
+    /// Begin a recording again after its end.
+    pub repeat: bool,
+}
+
 /// Where frames come from.
 #[derive(Debug, Clone, PartialEq)]
 pub enum CameraSource {
@@ -150,6 +160,8 @@ pub enum CameraSource {
     Files(FilesConfig),
     /// Video4Linux.
     V4l(V4lConfig),
+    /// GStreamer.
+    Gstreamer(GstreamerConfig),
 }
 
 /// One camera.
@@ -161,6 +173,8 @@ pub struct CameraConfig {
     pub source: CameraSource,
     /// Part of the frame to classify; the whole frame when absent.
     pub region: Option<FractionBox>,
+    /// Which frames are worth a look.
+    pub gate: GateRules,
     /// When frames make one track; `None` publishes every decision.
     pub tracks: Option<TrackRules>,
     /// A camera that gives no usable frame for this long is lost.
@@ -173,8 +187,11 @@ pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, Config
     let source = match raw.source.as_deref() {
         Some("files") => CameraSource::Files(files(&key, raw)?),
         Some("v4l") => CameraSource::V4l(v4l(&key, raw)?),
-        Some(other) => return refuse(key("source"), format!("{other:?}"), "give \"files\" or \"v4l\""),
-        None => return refuse(key("source"), "(absent)", "give \"files\" or \"v4l\""),
+        Some("gstreamer") => CameraSource::Gstreamer(gstreamer(&key, raw)?),
+        Some(other) => {
+            return refuse(key("source"), format!("{other:?}"), "give \"files\", \"v4l\" or \"gstreamer\"");
+        }
+        None => return refuse(key("source"), "(absent)", "give \"files\", \"v4l\" or \"gstreamer\""),
     };
     let region = match raw.region {
         Some([left, top, right, bottom]) => match FractionBox::new(left, top, right, bottom) {
@@ -183,12 +200,13 @@ pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, Config
         },
         None => None,
     };
-    let tracks = tracks(&key, raw, matches!(source, CameraSource::V4l(_)))?;
+    let tracks = tracks(&key, raw, !matches!(source, CameraSource::Files(_)))?;
     let stall = in_range(key("stall_timeout_s"), raw.stall_timeout_s.unwrap_or(5.0), 0.1, 3600.0, "seconds")?;
     Ok(CameraConfig {
         name: checked_name,
         source,
         region,
+        gate: gate(&key, raw)?,
         tracks,
         stall_timeout: Duration::from_secs_f64(stall),
     })
@@ -203,6 +221,7 @@ fn files(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<FilesConfig, 
         ("format", raw.format.is_some()),
         ("controls", !raw.controls.is_empty()),
         ("stall_timeout_s", raw.stall_timeout_s.is_some()),
+        ("pipeline", raw.pipeline.is_some()),
     ];
     refuse_foreign(key, &foreign, "files")?;
     let paths = match (&raw.folder, &raw.files) {
@@ -244,6 +263,7 @@ fn v4l(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<V4lConfig, Conf
         ("loop", raw.repeat.is_some()),
         ("rate_hz", raw.rate_hz.is_some()),
         ("pace", raw.pace.is_some()),
+        ("pipeline", raw.pipeline.is_some()),
     ];
     refuse_foreign(key, &foreign, "v4l")?;
     let controls = raw.controls.iter().map(|(name, value)| match value {
@@ -258,6 +278,32 @@ fn v4l(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<V4lConfig, Conf
         format: format(key, raw.format.as_deref())?,
         controls: controls.collect(),
     })
+}
+
+fn gstreamer(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<GstreamerConfig, ConfigError> {
+    let foreign = [
+        ("folder", raw.folder.is_some()),
+        ("files", raw.files.is_some()),
+        ("rate_hz", raw.rate_hz.is_some()),
+        ("pace", raw.pace.is_some()),
+        ("device", raw.device.is_some()),
+        ("width", raw.width.is_some()),
+        ("height", raw.height.is_some()),
+        ("fps", raw.fps.is_some()),
+        ("format", raw.format.is_some()),
+        ("controls", !raw.controls.is_empty()),
+    ];
+    refuse_foreign(key, &foreign, "gstreamer")?;
+    match raw.pipeline.as_deref().map(str::trim) {
+        Some(pipeline) if !pipeline.is_empty() => {
+            Ok(GstreamerConfig { pipeline: pipeline.into(), repeat: raw.repeat.unwrap_or(false) })
+        }
+        _ => refuse(
+            key("pipeline"),
+            "(absent)",
+            "give a pipeline as gst-launch-1.0 takes it, without a sink, such as \"rtspsrc location=rtsp://camera/stream ! decodebin\"",
+        ),
+    }
 }
 
 fn address(key: &impl Fn(&str) -> String, text: &str) -> Result<DeviceAddress, ConfigError> {
@@ -284,6 +330,26 @@ fn format(key: &impl Fn(&str) -> String, text: Option<&str>) -> Result<Option<Pi
             "give \"auto\", \"mjpg\", \"yuyv\", \"uyvy\", \"nv12\", \"rgb3\" or \"grey\"",
         ),
     }
+}
+
+fn gate(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<GateRules, ConfigError> {
+    let mode = match raw.gate.as_deref() {
+        None | Some("off") => GateMode::Off,
+        Some("motion") => GateMode::Motion,
+        Some("novelty") => GateMode::Novelty,
+        Some(other) => {
+            return refuse(key("gate"), format!("{other:?}"), "give \"off\", \"motion\" or \"novelty\"");
+        }
+    };
+    let (level, area) = (raw.gate_level, raw.gate_area);
+    let change =
+        GateChange { mode: Some(mode), level, area, hold_s: raw.gate_hold_s, refresh_s: raw.gate_refresh_s };
+    let refused = |error: crate::gate::GateError| ConfigError {
+        key: key(&format!("gate_{}", error.key)),
+        value: error.value.to_string(),
+        allowed: error.allowed.into(),
+    };
+    GateRules::default().changed(&change).map_err(refused)
 }
 
 fn refuse_foreign(
@@ -315,7 +381,7 @@ mod tests {
     fn a_camera_is_named_by_path_or_by_bus() {
         let device = |lines: &str| match configured(lines).expect("good").source {
             CameraSource::V4l(config) => config.device,
-            CameraSource::Files(_) => panic!("a device"),
+            _ => panic!("a device"),
         };
         assert_eq!(device(""), DeviceAddress::Path("/dev/video0".into()));
         let link = "/dev/v4l/by-path/pci-0000:00:14.0-usb-0:1:1.0-video-index0";
@@ -336,6 +402,32 @@ mod tests {
         let expected =
             [("exposure_time_absolute".to_owned(), 200), ("focus_automatic_continuous".to_owned(), 0)];
         assert_eq!(config.controls, BTreeMap::from(expected));
+    }
+
+    #[test]
+    fn a_pipeline_is_taken_as_it_is_and_other_sources_have_none() {
+        let pipeline = |lines: &str| {
+            let text = format!(
+                "node = \"n\"\n[broker]\nembedded = true\n[camera.pond]\nsource = \"gstreamer\"\n{lines}"
+            );
+            load_text(&text).map(|config| config.cameras[0].source.clone()).map_err(|error| error.to_string())
+        };
+        let expected = GstreamerConfig { pipeline: "videotestsrc ! queue".into(), repeat: false };
+        assert_eq!(pipeline("pipeline = \"videotestsrc ! queue\""), Ok(CameraSource::Gstreamer(expected)));
+        assert!(pipeline("").is_err_and(|error| error.contains("without a sink")));
+        assert!(pipeline("pipeline = \"x\"\nfps = 5").is_err_and(|error| error.contains("camera.pond.fps")));
+        assert!(configured("pipeline = \"x\"").is_err());
+    }
+
+    #[test]
+    fn a_gate_keeps_to_its_ranges() {
+        assert_eq!(configured("").expect("good").gate, GateRules::default());
+        let lines = "gate = \"novelty\"\ngate_level = 20\ngate_refresh_s = 0.0";
+        let gate = configured(lines).expect("good").gate;
+        assert_eq!((gate.mode(), gate.level(), gate.refresh()), (GateMode::Novelty, 20, None));
+        let refused = configured("gate_area = 2.0").expect_err("too much");
+        assert!(refused.contains("camera.pond.gate_area = 2: give a share from 0.0001 to 1"), "{refused}");
+        assert!(configured("gate = \"shut\"").is_err());
     }
 
     #[test]

@@ -12,7 +12,8 @@ mod raw;
 mod refusal;
 
 pub use camera::{
-    CameraConfig, CameraName, CameraSource, DeviceAddress, FilesConfig, Pace, PixelFormat, V4lConfig,
+    CameraConfig, CameraName, CameraSource, DeviceAddress, FilesConfig, GstreamerConfig, Pace, PixelFormat,
+    V4lConfig,
 };
 pub use checked::{BrokerConfig, Config, NodeName};
 pub use load::{LoadError, load, load_text};

@@ -199,13 +199,13 @@ pub struct RawLog {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCamera {
-    /// `files` or `v4l`.
+    /// `files`, `v4l` or `gstreamer`.
     pub source: Option<String>,
     /// files: folder of pictures.
     pub folder: Option<PathBuf>,
     /// files: pictures, in this order.
     pub files: Option<Vec<PathBuf>>,
-    /// files: begin again after the last picture.
+    /// files, gstreamer: begin again after the last picture.
     #[serde(rename = "loop")]
     pub repeat: Option<bool>,
     /// files: pictures a second.
@@ -224,10 +224,22 @@ pub struct RawCamera {
     pub format: Option<String>,
     /// v4l: values of the device's controls by name.
     pub controls: BTreeMap<String, RawControl>,
-    /// v4l: seconds without a usable frame after which the camera is lost.
+    /// gstreamer: a pipeline without a sink.
+    pub pipeline: Option<String>,
+    /// v4l, gstreamer: seconds without a usable frame after which the camera is lost.
     pub stall_timeout_s: Option<f64>,
     /// Part of the frame to classify: `[left, top, right, bottom]` in fractions.
     pub region: Option<[f64; 4]>,
+    /// `off`, `motion` or `novelty`: which frames are looked at.
+    pub gate: Option<String>,
+    /// Grey levels by which a part of the picture has to change.
+    pub gate_level: Option<i64>,
+    /// Share of the region that has to change.
+    pub gate_area: Option<f64>,
+    /// Seconds after a change in which every frame is looked at.
+    pub gate_hold_s: Option<f64>,
+    /// Seconds after which a still scene is looked at anyway; 0 for never.
+    pub gate_refresh_s: Option<f64>,
     /// Follow organisms over frames; otherwise every decision is published.
     pub tracks: Option<bool>,
     /// Seconds without its organism after which a track ends.

@@ -172,7 +172,7 @@ pub struct Metrics {
     pub time: String,
     /// Seconds since the daemon started.
     pub uptime_s: u64,
-    /// Frames by camera: captured = inferred + dropped + skipped + waiting.
+    /// Frames by camera: captured = inferred + dropped + skipped + waiting, and still a part of skipped.
     pub cameras: BTreeMap<String, CameraCounts>,
     /// Messages.
     pub queue: QueueCounts,
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn metrics_have_these_fields() {
-        let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 1, waiting: 1 };
+        let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 2, still: 1, waiting: 0 };
         let metrics = Metrics {
             v: VERSION,
             time: time(),

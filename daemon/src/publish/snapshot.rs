@@ -71,6 +71,12 @@ impl Snapshots {
         receiver
     }
 
+    /// Whether somebody waits for a picture of `camera`.
+    #[must_use]
+    pub fn wanted(&self, camera: usize) -> bool {
+        self.cameras.get(camera).is_some_and(|desire| desire.wanted.load(Ordering::Relaxed))
+    }
+
     /// Takes a copy of the frame where one is wanted, or where it shows something new (`event`) and the last such
     /// picture is old enough.
     pub fn offer(&self, camera: usize, picture: &Picture, event: bool) {

@@ -12,6 +12,7 @@ use crate::capture::{Frame, FrameDecoder, LatestFrames, Outcome, Taken};
 use crate::command::{Settings, SettingsCell};
 use crate::config::CameraConfig;
 use crate::decide::{Answer, Decider};
+use crate::gate::Gate;
 use crate::publish::messages::Region;
 use crate::publish::snapshot::Snapshots;
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
@@ -43,6 +44,7 @@ pub(super) struct Gear {
 
 struct Watched {
     decoder: FrameDecoder,
+    gate: Gate,
     part: FractionBox,
     region: Region,
     paused: bool,
@@ -90,7 +92,8 @@ impl Inference {
         let watch = |camera: &CameraConfig| {
             let (part, region) = region(camera.region);
             let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
-            Watched { decoder, part, region, paused: false, tracker }
+            let gate = Gate::new(camera.gate);
+            Watched { decoder, gate, part, region, paused: false, tracker }
         };
         let (settings, watched) = (cell.get(), cameras.iter().map(watch).collect());
         let teller = Teller { node, alerts, seq: 0 };
@@ -108,8 +111,14 @@ impl Inference {
     }
 
     pub(super) fn run(mut self) {
+        let mut passed = Instant::now();
         loop {
             let taken = self.frames.take(PATIENCE);
+            // Frames of another camera, or of a still scene, say nothing of a track that is to end.
+            if passed.elapsed() >= PATIENCE {
+                passed = Instant::now();
+                self.each_track(|tracker, tell| tracker.pass_time(passed, tell));
+            }
             if let Some(settings) = self.cell.newer_than(&self.settings) {
                 self.adjust(settings);
             }
@@ -118,7 +127,7 @@ impl Inference {
                     let outcome = self.look(camera, &frame);
                     self.frames.settle(camera, frame, outcome);
                 }
-                Taken::Nothing => self.each_track(|tracker, tell| tracker.pass_time(Instant::now(), tell)),
+                Taken::Nothing => {}
                 Taken::Closed => return self.each_track(|tracker, tell| tracker.end(tell)),
             }
         }
@@ -143,6 +152,8 @@ impl Inference {
         for (watched, camera) in self.watched.iter_mut().zip(&settings.cameras) {
             (watched.part, watched.region) = region(camera.region);
             watched.paused = camera.paused;
+            // Whatever changed, the scene is looked at again.
+            watched.gate.set(camera.gate);
         }
         self.settings = settings;
     }
@@ -151,6 +162,14 @@ impl Inference {
         let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
         if watched.paused {
             return Outcome::Undecided;
+        }
+        // What cannot be judged is looked at, and found damaged there.
+        if watched.gate.is_on()
+            && !self.snapshots.wanted(camera)
+            && let Ok(luma) = watched.decoder.luma(frame)
+            && !watched.gate.opens(luma, watched.part, Instant::now())
+        {
+            return Outcome::Still;
         }
         let (width, height) = frame.size();
         let reduction = self.decider.views().reduction(watched.part, width, height);

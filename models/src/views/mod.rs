@@ -5,6 +5,7 @@
 
 mod boxes;
 mod render;
+mod resample;
 
 use serde::{Deserialize, Serialize};
 

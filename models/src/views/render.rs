@@ -1,48 +1,33 @@
 //! From the pixels of a frame to the pixels of a view.
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
-
 use super::FractionBox;
+use super::resample::Resampler;
 use crate::picture::Picture;
 
-/// Why a view could not be made.
+/// The output buffer does not hold one view.
 #[derive(Debug, thiserror::Error)]
-pub enum RenderError {
-    /// The output buffer does not hold one view.
-    #[error("a view of {size} x {size} RGB pixels needs {needed} bytes, the buffer has {found}")]
-    Buffer {
-        /// Side of the view in pixels.
-        size: u32,
-        /// Bytes of one view.
-        needed: usize,
-        /// Bytes of the buffer.
-        found: usize,
-    },
-    /// The resampler refused the picture.
-    #[error("cannot resample a picture of {width} x {height} pixels: {reason}")]
-    Resample {
-        /// Width of the picture.
-        width: u32,
-        /// Height of the picture.
-        height: u32,
-        /// What the resampler said.
-        reason: String,
-    },
+#[error("a view of {size} x {size} RGB pixels needs {needed} bytes, the buffer has {found}")]
+pub struct RenderError {
+    /// Side of the view in pixels.
+    pub size: u32,
+    /// Bytes of one view.
+    pub needed: usize,
+    /// Bytes of the buffer.
+    pub found: usize,
 }
 
-/// Cuts views out of pictures. Keeps the memory pixels pass through; the resampler still makes the weights of its
-/// filter anew for every view, a few hundred small vectors that live as long as the call.
+/// Cuts views out of pictures. Keeps what it needs for that, so that a view cut out of frames of one size allocates
+/// nothing after the first.
 #[derive(Debug, Default)]
 pub struct ViewRenderer {
-    resizer: Resizer,
+    resampler: Resampler,
 }
 
 impl ViewRenderer {
     /// A renderer with no working memory yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { resizer: Resizer::new() }
+        Self::default()
     }
 
     /// Resamples the part `shown` of `picture` into `out`: RGB bytes `[size, size, 3]`.
@@ -51,7 +36,7 @@ impl ViewRenderer {
     /// and daemon both come through here, so the network sees in the field what it saw in training.
     ///
     /// # Errors
-    /// If `out` has another length, or the resampler refuses the picture.
+    /// If `out` has another length.
     pub fn render(
         &mut self,
         picture: &Picture,
@@ -61,18 +46,10 @@ impl ViewRenderer {
     ) -> Result<(), RenderError> {
         let needed = size as usize * size as usize * 3;
         if out.len() != needed {
-            return Err(RenderError::Buffer { size, needed, found: out.len() });
+            return Err(RenderError { size, needed, found: out.len() });
         }
-        let (width, height) = (picture.width(), picture.height());
-        let failed = |reason: String| RenderError::Resample { width, height, reason };
-        let source = ImageRef::new(width, height, picture.rgb(), PixelType::U8x3)
-            .map_err(|error| failed(error.to_string()))?;
-        let mut target = Image::from_slice_u8(size, size, out, PixelType::U8x3)
-            .map_err(|error| failed(error.to_string()))?;
-        let (left, top, shown_width, shown_height) = shown.pixels(width, height);
-        let options = ResizeOptions::new()
-            .crop(left, top, shown_width, shown_height)
-            .resize_alg(ResizeAlg::Convolution(FilterType::Bilinear));
-        self.resizer.resize(&source, &mut target, &options).map_err(|error| failed(error.to_string()))
+        let sides = (picture.width(), picture.height());
+        self.resampler.resample(picture.rgb(), sides, shown.pixels(sides.0, sides.1), size, out);
+        Ok(())
     }
 }

@@ -57,7 +57,81 @@ fn a_view_shows_the_part_it_says() {
     assert!(out.chunks(3).all(|pixel| pixel == [0, 0, 255]));
 }
 
+/// What the crate that models were first trained with makes of it.
+fn judged(picture: &Picture, shown: FractionBox, size: u32) -> Vec<u8> {
+    use fast_image_resize::images::{Image, ImageRef};
+    use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+    let (width, height) = (picture.width(), picture.height());
+    let source = ImageRef::new(width, height, picture.rgb(), PixelType::U8x3).expect("a picture");
+    let mut target = Image::new(size, size, PixelType::U8x3);
+    let (left, top, shown_width, shown_height) = shown.pixels(width, height);
+    let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
+    let options = ResizeOptions::new().crop(left, top, shown_width, shown_height).resize_alg(bilinear);
+    Resizer::new().resize(&source, &mut target, &options).expect("a view");
+    target.into_vec()
+}
+
+/// Noise, the same for the same `seed`.
+fn noise(width: u32, height: u32, seed: u32) -> Picture {
+    let mut state = seed | 1;
+    let mut byte = || {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        (state >> 11) as u8
+    };
+    let rgb = (0..width * height * 3).map(|_| byte()).collect();
+    Picture::from_rgb(width, height, rgb).expect("a picture")
+}
+
+#[test]
+fn a_frame_cut_into_views_is_what_another_resampler_makes_of_it() {
+    let mut renderer = ViewRenderer::new();
+    for (width, height) in [(1280, 720), (1920, 1080), (260, 260), (390, 300), (33, 700)] {
+        let picture = noise(width, height, width);
+        for shown in [FractionBox::FRAME, FractionBox::FRAME.middle(1.5), FractionBox::FRAME.middle(4.0)] {
+            let mut out = vec![0; 260 * 260 * 3];
+            renderer.render(&picture, shown, 260, &mut out).expect("a view");
+            assert!(out == judged(&picture, shown, 260), "{width} x {height}, {shown:?}");
+        }
+    }
+}
+
+#[test]
+fn a_view_seen_before_allocates_nothing() {
+    let mut renderer = ViewRenderer::new();
+    let pictures = [noise(320, 240, 1), noise(200, 150, 2)];
+    let mut out = vec![0; 96 * 96 * 3];
+    let mut round = || {
+        for picture in &pictures {
+            for magnification in [1.0, 1.5, 2.0] {
+                let shown = FractionBox::FRAME.middle(magnification);
+                renderer.render(picture, shown, 96, &mut out).expect("a view");
+            }
+        }
+    };
+    round();
+    assert_eq!(allocation_counter::measure(|| (0..5).for_each(|_| round())).count_total, 0);
+}
+
 proptest! {
+    #[test]
+    fn every_box_of_every_picture_is_what_another_resampler_makes_of_it(
+        width in 1..120u32, height in 1..120u32, seed: u32, size in 16..70u32,
+        a in 0.0..1.0f64, b in 0.0..1.0f64, c in 0.0..1.0f64, d in 0.0..1.0f64, whole: bool,
+    ) {
+        prop_assume!(a != b && c != d);
+        let shown = if whole {
+            FractionBox::FRAME
+        } else {
+            FractionBox::new(a.min(b), c.min(d), a.max(b), c.max(d)).expect("a box")
+        };
+        let picture = noise(width, height, seed);
+        let mut out = vec![7; (size * size * 3) as usize];
+        ViewRenderer::new().render(&picture, shown, size, &mut out).expect("a view");
+        prop_assert!(out == judged(&picture, shown, size));
+    }
+
     #[test]
     fn the_middle_keeps_the_centre_and_divides_the_sides(
         a in 0.0..1.0f64, b in 0.0..1.0f64, c in 0.0..1.0f64, d in 0.0..1.0f64, magnification in 1.0..64.0f64,

@@ -55,6 +55,7 @@ fn stage(table: &mut Table) -> Result<(), Failure> {
         shell(LOAD_VIVID)?;
         tie_loop()?;
         formats(table)?;
+        gate(table)?;
         photographs(table)?;
     }
     Ok(())
@@ -421,6 +422,39 @@ fn formats(table: &mut Table) -> Result<(), Failure> {
         shell("systemctl stop fieldmarkd")?;
     }
     Ok(())
+}
+
+/// A still picture costs no inference, and the next one is not missed.
+fn gate(table: &mut Table) -> Result<(), Failure> {
+    let red = show("red", "YUYV")?;
+    let lines =
+        format!("{}\ngate = \"novelty\"\ngate_hold_s = 0.0\ngate_refresh_s = 0.0", loop_lines("yuyv"));
+    let daemon = Daemon::start(TOY, &[CameraTable { name: "hdmi", lines: &lines }])?;
+    taxon(&daemon, "hdmi", daemon.started, "Apis mellifera")?;
+    let count =
+        |metrics: &serde_json::Value, name: &str| metrics["cameras"]["hdmi"][name].as_u64().unwrap_or(0);
+    let quiet = |more: u64| {
+        daemon.listener.wait("metrics", daemon.started, move |metrics| count(metrics, "still") >= more)
+    };
+    // The picture may have come after the first frames.
+    let before = quiet(10)?.message;
+    let after = quiet(count(&before, "still") + 20)?.message;
+    let (looked, still) = (
+        count(&after, "inferred") - count(&before, "inferred"),
+        count(&after, "still") - count(&before, "still"),
+    );
+    if looked > 0 {
+        return Err(format!("a still picture was looked at {looked} times: {after}").into());
+    }
+    drop(red);
+    let shown = Instant::now();
+    let _green = show("green", "YUYV")?;
+    taxon(&daemon, "hdmi", shown, "Quercus")?;
+    let did = format!("{still} frames passed over and none looked at; the next picture published Quercus");
+    table.add("a still picture before a gate (novelty)", &did, None, Some(shown.elapsed()));
+    daemon.check_accounts()?;
+    drop(daemon);
+    shell("systemctl stop fieldmarkd").map(drop)
 }
 
 /// Photographs, the shipped model, two cameras at once.

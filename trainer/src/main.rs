@@ -413,7 +413,13 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train_network(arguments: &RecipeArgs, out: &Path, runs: &Path, seed: Option<u64>) -> Result<(), Failure> {
+fn train_network(
+    arguments: &RecipeArgs,
+    out: &Path,
+    runs: &Path,
+    seed: Option<u64>,
+    device: Processor,
+) -> Result<(), Failure> {
     let recipe =
         NetworkRecipe::read(&arguments.path(), seed).map_err(|error| Failure::Usage(error.into()))?;
     let folder = runs.join(format!("{}-{}", recipe.name, recipe.network.seed));

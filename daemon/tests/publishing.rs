@@ -193,3 +193,22 @@ fn the_embedded_broker_serves_both_versions_of_mqtt_with_retained_messages_and_w
     listener.wait("fieldmark/n2/status", |heard| heard == ["online", "offline"]);
     field.stop(&mut daemon, &listener);
 }
+
+#[test]
+fn in_a_terminal_watch_is_a_table_with_the_age_of_each_cameras_newest_answer() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let field = Field::new(&at(port), 2, "rate_hz = 20.0", "");
+    let _daemon = field.start();
+    // `script` gives the program a terminal of its own.
+    let watch =
+        format!("{} watch --broker mqtt://127.0.0.1:{port} --count 60", env!("CARGO_BIN_EXE_fieldmark"));
+    let shown = std::process::Command::new("script")
+        .args(["-qec", &watch, "/dev/null"])
+        .output()
+        .expect("script, of bsdutils");
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("AGE") && shown.contains("EVENTS"), "{shown}");
+    let row = shown.lines().rev().find(|line| line.contains("pond")).expect("a row of the camera");
+    assert!(row.contains("n1") && row.contains("online") && row.contains(" s "), "{row}");
+}

@@ -1,5 +1,6 @@
 //! Arguments and what each subcommand does.
 
+mod board;
 mod cameras;
 mod check;
 mod classify;

@@ -40,7 +40,7 @@ pub(super) fn execute(arguments: &NodesArguments) -> Result<(), Failure> {
             Heard::Info(node) => {
                 nodes.entry(node.into()).or_default().info = serde_json::from_slice(payload).ok();
             }
-            Heard::Detection(..) | Heard::Other => {}
+            Heard::Detection(..) | Heard::Last(..) | Heard::Other => {}
         }
     })?;
     if nodes.is_empty() && !arguments.json {

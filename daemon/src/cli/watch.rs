@@ -1,9 +1,14 @@
-//! `fieldmark watch`.
+//! `fieldmark watch`: a live table in a terminal, a line an event elsewhere.
 
 use std::io::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use clap::Args;
+use console::Term;
+use jiff::Timestamp;
 
+use super::board::Board;
 use super::listen::listen;
 use super::{BrokerArguments, Failure};
 use crate::publish::messages::Detection;
@@ -16,12 +21,27 @@ pub(super) struct WatchArguments {
     /// One JSON object a line: topic and message, events only.
     #[arg(long)]
     json: bool,
+    /// A line an event in a terminal too, instead of the live table.
+    #[arg(long)]
+    lines: bool,
     /// End after this many events.
     #[arg(long, value_name = "N")]
     count: Option<u64>,
 }
 
+/// Between two drawings of the live table: ages change by the second.
+const REDRAW: Duration = Duration::from_secs(1);
+
 pub(super) fn execute(arguments: &WatchArguments) -> Result<(), Failure> {
+    let terminal = Term::stdout();
+    if terminal.is_term() && !arguments.json && !arguments.lines {
+        live(arguments, terminal)
+    } else {
+        lines(arguments)
+    }
+}
+
+fn lines(arguments: &WatchArguments) -> Result<(), Failure> {
     let mut left = arguments.count;
     if !arguments.json {
         print_line(&row("TIME", "NODE/CAMERA", "TAXON", "RANK", "PROB", "LINEAGE"));
@@ -29,6 +49,48 @@ pub(super) fn execute(arguments: &WatchArguments) -> Result<(), Failure> {
     listen(&arguments.broker, &["fieldmark/+/status", "fieldmark/+/+/detection"], None, |topic, payload| {
         if let Some(line) = line(topic, payload, arguments.json) {
             print_line(&line);
+        }
+        if matches!(heard(topic), Heard::Detection(..)) {
+            left = left.map(|left| left.saturating_sub(1));
+        }
+        if left == Some(0) {
+            std::process::exit(0);
+        }
+    })
+}
+
+/// What the broker retains fills the table at once; a thread draws it again every second.
+fn live(arguments: &WatchArguments, terminal: Term) -> Result<(), Failure> {
+    let board = Arc::new(Mutex::new(Board::default()));
+    let shown = Arc::clone(&board);
+    std::thread::spawn(move || {
+        let mut before = 0;
+        loop {
+            let lines = shown
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .lines(Timestamp::now(), terminal.size().1.into());
+            let drawn =
+                terminal.clear_last_lines(before).and_then(|()| terminal.write_line(&lines.join("\n")));
+            if drawn.is_err() {
+                std::process::exit(0);
+            }
+            before = lines.len();
+            std::thread::sleep(REDRAW);
+        }
+    });
+    let mut left = arguments.count;
+    let topics = ["fieldmark/+/status", "fieldmark/+/+/detection", "fieldmark/+/+/last"];
+    listen(&arguments.broker, &topics, None, |topic, payload| {
+        let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
+        match heard(topic) {
+            Heard::Status(node) => board.status(node, &String::from_utf8_lossy(payload)),
+            Heard::Detection(..) | Heard::Last(..) => {
+                // What is no event is left out of a table of newest answers; `--lines` tells of it.
+                let Ok(detection) = serde_json::from_slice::<Detection>(payload) else { return };
+                board.detection(&detection);
+            }
+            Heard::Info(_) | Heard::Other => return,
         }
         if matches!(heard(topic), Heard::Detection(..)) {
             left = left.map(|left| left.saturating_sub(1));
@@ -79,7 +141,7 @@ fn row(time: &str, place: &str, taxon: &str, rank: &str, probability: &str, line
 }
 
 /// Messages come from anybody: nothing in them may steer a terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -112,6 +112,8 @@ pub enum Heard<'a> {
     Info(&'a str),
     /// An event of a node's camera.
     Detection(&'a str, &'a str),
+    /// The newest event of a node's camera, retained.
+    Last(&'a str, &'a str),
     /// Anything else.
     Other,
 }
@@ -123,6 +125,7 @@ pub fn heard(topic: &str) -> Heard<'_> {
         [ROOT, node, "status"] => Heard::Status(node),
         [ROOT, node, "info"] => Heard::Info(node),
         [ROOT, node, camera, "detection"] => Heard::Detection(node, camera),
+        [ROOT, node, camera, "last"] => Heard::Last(node, camera),
         _ => Heard::Other,
     }
 }

@@ -36,12 +36,24 @@ fn behind(gate: &Gate, pictures: usize, camera: &str, tables: &str) -> Field {
 
 /// Sends more at once than a subscriber has acknowledged: what is acknowledged to the node is on its way.
 fn broker(port: u16) -> Broker {
-    Broker::with(
-        port,
-        &format!(
-            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\n"
-        ),
-    )
+    eager(port, "persistence false", tempfile::tempdir().expect("a folder"))
+}
+
+/// As [`broker`], with what it holds on disk after every change.
+fn persistent_broker(port: u16) -> Broker {
+    let folder = tempfile::tempdir().expect("a folder");
+    let location = folder.path().display();
+    let persistence = format!(
+        "persistence true\npersistence_location {location}/\nautosave_interval 1\nautosave_on_changes true\nuser root"
+    );
+    eager(port, &persistence, folder)
+}
+
+fn eager(port: u16, persistence: &str, folder: tempfile::TempDir) -> Broker {
+    let text = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\n{persistence}\nmax_inflight_messages 0\nmax_queued_messages 0\n"
+    );
+    Broker::in_folder(port, &text, folder)
 }
 
 /// What came of the events of every start of the daemon.
@@ -96,9 +108,18 @@ fn stop(daemon: &mut Daemon, field: &Field, listener: &Listener) {
 
 #[test]
 fn every_id_arrives_in_order_over_a_broker_that_is_killed_again_and_again() {
-    let (kills, each) = if full() { (50, 200) } else { (3, 40) };
     let port = free_port();
-    let mut broker = broker(port);
+    killed_again_and_again(port, broker(port), "no persistence");
+}
+
+#[test]
+fn every_id_arrives_in_order_over_a_broker_with_persistence_that_is_killed_again_and_again() {
+    let port = free_port();
+    killed_again_and_again(port, persistent_broker(port), "persistence");
+}
+
+fn killed_again_and_again(port: u16, mut broker: Broker, kind: &str) {
+    let (kills, each) = if full() { (50, 200) } else { (3, 40) };
     let gate = Gate::new(port, 0, 0);
     gate.open();
     let field = behind(&gate, 2, "rate_hz = 200.0", "");
@@ -116,7 +137,7 @@ fn every_id_arrives_in_order_over_a_broker_that_is_killed_again_and_again() {
     listener.wait_count(DETECTION, (kills + 1) * each);
     stop(&mut daemon, &field, &listener);
     let tally = tally(&listener);
-    report(&format!("broker killed -9 {kills} times, no persistence"), &tally);
+    report(&format!("broker killed -9 {kills} times, {kind}"), &tally);
     assert_eq!(tally.lost, 0);
 }
 

@@ -123,7 +123,9 @@ fn killed_again_and_again(port: u16, mut broker: Broker, kind: &str) {
     let gate = Gate::new(port, 0, 0);
     gate.open();
     let field = behind(&gate, 2, "rate_hz = 200.0", "");
-    let listener = Listener::start(port, "311");
+    // A listener that acknowledges gives up its connection, and what it has not read of it, when it can no longer write
+    // to the dead broker. One that does not reads to the end.
+    let listener = Listener::with(port, "311", &["-q", "0"]);
     let mut daemon = field.start();
     for kill in 1..=kills {
         listener.wait_count(DETECTION, kill * each);

@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(heard(&topics.status()), Heard::Status("n1"));
         assert_eq!(heard(&topics.info()), Heard::Info("n1"));
         assert_eq!(heard(&topics.detection(&camera)), Heard::Detection("n1", "pond"));
-        assert_eq!(heard(&topics.last(&camera)), Heard::Other);
+        assert_eq!(heard(&topics.last(&camera)), Heard::Last("n1", "pond"));
         assert_eq!(topics.camera_status(&camera), "fieldmark/n1/pond/status");
         assert_eq!(topics.metrics(), "fieldmark/n1/metrics");
         assert_eq!(command(&topics.command("target", "a1")), Some(("target", "a1")));

@@ -40,7 +40,8 @@ fn main() -> Result<(), Failure> {
         std::fs::create_dir_all(out.join(folder))?;
     }
     package::write_package(&out.join("toy.fieldmark"), package::Flaw::None);
-    for (name, colour) in [("red", picture::RED), ("green", picture::GREEN)] {
+    // Red and green are about as bright as each other, which a gate evens out; the dark one is not.
+    for (name, colour) in [("red", picture::RED), ("green", picture::GREEN), ("dark", [0; 3])] {
         raw(&flat(colour, LOOP)?, &out.join("frames"), name)?;
     }
     jpeg(&flat(picture::RED, CAMERA)?, &out.join("colours/red.jpg"))?;

@@ -426,18 +426,27 @@ fn formats(table: &mut Table) -> Result<(), Failure> {
 
 /// A still picture costs no inference, and the next one is not missed.
 fn gate(table: &mut Table) -> Result<(), Failure> {
-    let red = show("red", "YUYV")?;
+    // A gate evens brightness out, so that a green frame right behind a red one were none: what is between is dark.
+    let dark = show("dark", "YUYV")?;
     let lines =
         format!("{}\ngate = \"novelty\"\ngate_hold_s = 0.0\ngate_refresh_s = 0.0", loop_lines("yuyv"));
     let daemon = Daemon::start(TOY, &[CameraTable { name: "hdmi", lines: &lines }])?;
-    taxon(&daemon, "hdmi", daemon.started, "Apis mellifera")?;
     let count =
         |metrics: &serde_json::Value, name: &str| metrics["cameras"]["hdmi"][name].as_u64().unwrap_or(0);
+    let looked_at = |more: u64| {
+        daemon.listener.wait("metrics", daemon.started, move |metrics| count(metrics, "inferred") > more)
+    };
+    looked_at(0)?;
+    drop(dark);
+    let shown = Instant::now();
+    let red = show("red", "YUYV")?;
+    taxon(&daemon, "hdmi", shown, "Apis mellifera")?;
     let quiet = |more: u64| {
         daemon.listener.wait("metrics", daemon.started, move |metrics| count(metrics, "still") >= more)
     };
-    // The picture may have come after the first frames.
-    let before = quiet(10)?.message;
+    // What is between two pictures may be looked at; when ten frames were passed over, it is behind.
+    let seen = daemon.listener.wait("metrics", Instant::now(), |_| true)?.message;
+    let before = quiet(count(&seen, "still") + 10)?.message;
     let after = quiet(count(&before, "still") + 20)?.message;
     let (looked, still) = (
         count(&after, "inferred") - count(&before, "inferred"),
@@ -447,6 +456,9 @@ fn gate(table: &mut Table) -> Result<(), Failure> {
         return Err(format!("a still picture was looked at {looked} times: {after}").into());
     }
     drop(red);
+    let dark = show("dark", "YUYV")?;
+    looked_at(count(&after, "inferred"))?;
+    drop(dark);
     let shown = Instant::now();
     let _green = show("green", "YUYV")?;
     taxon(&daemon, "hdmi", shown, "Quercus")?;

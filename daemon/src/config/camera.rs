@@ -9,7 +9,7 @@ use fieldmark_models::views::FractionBox;
 
 use super::publishing::tracks;
 use super::raw::{RawCamera, RawControl};
-use super::refusal::{ConfigError, in_range, refuse, whole};
+use super::refusal::{ConfigError, number, refuse, whole};
 use crate::gate::{GateChange, GateMode, GateRules};
 use crate::track::TrackRules;
 
@@ -179,6 +179,8 @@ pub struct CameraConfig {
     pub tracks: Option<TrackRules>,
     /// A camera that gives no usable frame for this long is lost.
     pub stall_timeout: Duration,
+    /// The service is ready without this camera ever having streamed.
+    pub optional: bool,
 }
 
 pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, ConfigError> {
@@ -201,7 +203,7 @@ pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, Config
         None => None,
     };
     let tracks = tracks(&key, raw, !matches!(source, CameraSource::Files(_)))?;
-    let stall = in_range(key("stall_timeout_s"), raw.stall_timeout_s.unwrap_or(5.0), 0.1, 3600.0, "seconds")?;
+    let stall = number(key("stall_timeout_s"), raw.stall_timeout_s)?;
     Ok(CameraConfig {
         name: checked_name,
         source,
@@ -209,6 +211,7 @@ pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, Config
         gate: gate(&key, raw)?,
         tracks,
         stall_timeout: Duration::from_secs_f64(stall),
+        optional: raw.optional.unwrap_or(false),
     })
 }
 
@@ -249,7 +252,7 @@ fn pace(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<Pace, ConfigEr
             refuse(key("rate_hz"), "…", "remove it: pace = \"recorded\" takes the rate from the files' names")
         }
         (Some("rate") | None, rate) => {
-            let rate = in_range(key("rate_hz"), rate.unwrap_or(1.0), 0.001, 1000.0, "pictures a second")?;
+            let rate = number(key("rate_hz"), rate)?;
             Ok(Pace::Every(Duration::from_secs_f64(1.0 / rate)))
         }
         (Some(other), _) => refuse(key("pace"), format!("{other:?}"), "give \"rate\" or \"recorded\""),
@@ -272,9 +275,9 @@ fn v4l(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<V4lConfig, Conf
     });
     Ok(V4lConfig {
         device: address(key, raw.device.as_deref().unwrap_or("/dev/video0"))?,
-        width: whole(key("width"), raw.width.unwrap_or(1280), 16, 16_384, "pixels")?,
-        height: whole(key("height"), raw.height.unwrap_or(720), 16, 16_384, "pixels")?,
-        fps: whole(key("fps"), raw.fps.unwrap_or(10), 1, 240, "frames a second")?,
+        width: whole(key("width"), raw.width)?,
+        height: whole(key("height"), raw.height)?,
+        fps: whole(key("fps"), raw.fps)?,
         format: format(key, raw.format.as_deref())?,
         controls: controls.collect(),
     })

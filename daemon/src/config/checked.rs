@@ -84,8 +84,7 @@ impl TryFrom<RawConfig> for Config {
             let rule = "there is no camera: add a table [camera.NAME] with source = \"files\" or \"v4l\"";
             return refuse("camera", "{}", rule);
         }
-        let host_name = || std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let node = raw.node.unwrap_or_else(|| host_name().trim().to_owned());
+        let node = raw.node.unwrap_or_else(host_name);
         let (node, mqtt) = (NodeName::new(&node)?, mqtt(raw.mqtt, broker.as_ref())?);
         let outbox = outbox(&raw.outbox, &node, mqtt.batch)?;
         Ok(Self {
@@ -102,6 +101,13 @@ impl TryFrom<RawConfig> for Config {
             cameras: raw.camera.iter().map(|(name, raw)| camera(name, raw)).collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// The kernel's, or where a hardened service does not see that, the file it was set from.
+fn host_name() -> String {
+    let places = ["/proc/sys/kernel/hostname", "/etc/hostname"];
+    let name = places.iter().find_map(|place| std::fs::read_to_string(place).ok());
+    name.unwrap_or_default().trim().to_owned()
 }
 
 fn broker(raw: &RawBroker) -> Result<Option<BrokerConfig>, ConfigError> {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat};
 
-use super::{Config, ConfigError, RawConfig};
+use super::{Config, ConfigError, RawConfig, Written};
 
 /// Environment variables that set keys begin with this: `FIELDMARK__MQTT__URL` sets `mqtt.url`.
 const ENVIRONMENT_PREFIX: &str = "FIELDMARK";
@@ -35,6 +35,14 @@ pub enum LoadError {
 /// # Errors
 /// If a file cannot be read, a key is unknown, or a value is of the wrong type or out of range.
 pub fn load(path: &Path) -> Result<Config, LoadError> {
+    Ok(read(path)?.0)
+}
+
+/// As [`load`], and what was written where.
+///
+/// # Errors
+/// As [`load`].
+pub fn read(path: &Path) -> Result<(Config, Written), LoadError> {
     let mut builder = config::Config::builder();
     let mut layers = vec![path.to_owned()];
     layers.extend(drop_ins(path)?);
@@ -57,7 +65,9 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
         .with_list_parse_key("watch.taxa")
         .with_list_parse_key("watch.novelty")
         .with_list_parse_key("commands.allow");
-    check(builder.add_source(environment))
+    let built = builder.add_source(environment).build()?;
+    let written = Written::new(path.to_owned(), &built.clone().try_deserialize()?);
+    Ok((check(built)?, written))
 }
 
 /// Checks a configuration given as text, without `conf.d` and environment.
@@ -65,11 +75,11 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
 /// # Errors
 /// As [`load`].
 pub fn load_text(text: &str) -> Result<Config, LoadError> {
-    check(config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)))
+    check(config::Config::builder().add_source(File::from_str(text, FileFormat::Toml)).build()?)
 }
 
-fn check(builder: config::ConfigBuilder<config::builder::DefaultState>) -> Result<Config, LoadError> {
-    let raw: RawConfig = builder.build()?.try_deserialize()?;
+fn check(built: config::Config) -> Result<Config, LoadError> {
+    let raw: RawConfig = built.try_deserialize()?;
     Ok(Config::try_from(raw)?)
 }
 

@@ -9,14 +9,16 @@ mod mqtt;
 mod outbox;
 mod publishing;
 mod raw;
+mod reference;
 mod refusal;
+mod written;
 
 pub use camera::{
     CameraConfig, CameraName, CameraSource, DeviceAddress, FilesConfig, GstreamerConfig, Pace, PixelFormat,
     V4lConfig,
 };
 pub use checked::{BrokerConfig, Config, NodeName};
-pub use load::{LoadError, load, load_text};
+pub use load::{LoadError, load, load_text, read};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
@@ -25,4 +27,6 @@ pub use raw::{
     RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
     RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawWatch,
 };
+pub use reference::{Key, keys, markdown};
 pub use refusal::ConfigError;
+pub use written::{Changes, Written};

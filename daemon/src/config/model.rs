@@ -7,7 +7,7 @@ use fieldmark_models::checklist::Place;
 use fieldmark_models::specificity::Threshold;
 
 use super::raw::{RawModel, RawPlace, RawSubtree};
-use super::refusal::{ConfigError, in_range, refuse};
+use super::refusal::{ConfigError, number, refuse};
 use crate::decide::{Dial, Expected, ListedIn, Sureness};
 
 const DEFAULT_TARGET: f64 = 0.9;
@@ -46,8 +46,7 @@ pub(super) fn model(raw: RawModel, place: &RawPlace) -> Result<ModelConfig, Conf
             );
         }
     };
-    let unlisted = raw.unlisted_weight.unwrap_or(0.0);
-    let unlisted = in_range("model.unlisted_weight", unlisted, 0.0, 1e6, "a weight")? as f32;
+    let unlisted = number("model.unlisted_weight", raw.unlisted_weight)? as f32;
     let checklist = raw.checklist.map(|file| ListedIn { file, unlisted });
     let expected = Expected { taxa: raw.priors, checklist, place: checked_place(place)? };
     Ok(ModelConfig { package: raw.package, dial: Dial { everywhere, subtrees, guarantee }, expected })
@@ -68,7 +67,7 @@ fn sureness(
             Err(_) => refuse(key("threshold"), threshold, "give a number from 0 to 1"),
         },
         (Some(target), None) => {
-            let target = in_range(key("target_accuracy"), target, 0.01, 0.999, "an accuracy")?;
+            let target = number(key("target_accuracy"), Some(target))?;
             Ok(Some(Sureness::Target(target)))
         }
         (None, None) => Ok(None),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::checked::BrokerConfig;
 use super::raw::RawMqtt;
-use super::refusal::{ConfigError, in_range, refuse, whole};
+use super::refusal::{ConfigError, number, refuse, whole};
 
 /// Seconds over which a metered link gathers detections.
 const METERED_BATCH: f64 = 15.0;
@@ -196,29 +196,24 @@ pub(super) fn mqtt(raw: RawMqtt, embedded: Option<&BrokerConfig>) -> Result<Mqtt
     };
     let metered = raw.metered.unwrap_or(false);
     let batch = raw.batch_s.unwrap_or(if metered { METERED_BATCH } else { 0.0 });
-    let seconds = |key: &str, value: Option<i64>, default: i64, low, high| {
-        let whole = whole(format!("mqtt.{key}"), value.unwrap_or(default), low, high, "seconds");
-        whole.map(|seconds| Duration::from_secs(seconds.into()))
+    let seconds = |key: &str, value| {
+        whole(format!("mqtt.{key}"), value).map(|seconds| Duration::from_secs(seconds.into()))
     };
-    let fraction = |key: &str, value: f64, low, high| {
-        in_range(format!("mqtt.{key}"), value, low, high, "seconds").map(Duration::from_secs_f64)
-    };
-    let rate = in_range("mqtt.max_kbit_s", raw.max_kbit_s.unwrap_or(0.0), 0.0, 1e7, "kilobits a second")?;
-    let in_flight = whole("mqtt.in_flight", raw.in_flight.unwrap_or(100), 1, 1000, "messages")?;
+    let fraction = |key: &str, value| number(format!("mqtt.{key}"), value).map(Duration::from_secs_f64);
+    let rate = number("mqtt.max_kbit_s", raw.max_kbit_s)?;
     Ok(MqttConfig {
         url,
         version,
-        keep_alive: seconds("keep_alive_s", raw.keep_alive_s, 30, 5, 3600)?,
-        connect_timeout: seconds("connect_timeout_s", raw.connect_timeout_s, 15, 1, 300)?,
-        session_expiry: seconds("session_expiry_s", raw.session_expiry_s, 0, 0, 30 * 86_400)?,
-        in_flight: u16::try_from(in_flight).unwrap_or(u16::MAX),
-        max_packet: whole("mqtt.max_packet_kb", raw.max_packet_kb.unwrap_or(1024), 4, 65_536, "kilobytes")?
-            << 10,
+        keep_alive: seconds("keep_alive_s", raw.keep_alive_s)?,
+        connect_timeout: seconds("connect_timeout_s", raw.connect_timeout_s)?,
+        session_expiry: seconds("session_expiry_s", raw.session_expiry_s)?,
+        in_flight: u16::try_from(whole("mqtt.in_flight", raw.in_flight)?).unwrap_or(u16::MAX),
+        max_packet: whole("mqtt.max_packet_kb", raw.max_packet_kb)? << 10,
         max_bytes_per_second: (rate > 0.0).then_some(rate * 125.0),
         metered,
-        batch: fraction("batch_s", batch, 0.0, 3600.0)?,
-        stop_timeout: fraction("stop_timeout_s", raw.stop_timeout_s.unwrap_or(10.0), 0.1, 300.0)?,
-        metrics: fraction("metrics_s", raw.metrics_s.unwrap_or(10.0), 0.1, 3600.0)?,
+        batch: fraction("batch_s", Some(batch))?,
+        stop_timeout: fraction("stop_timeout_s", raw.stop_timeout_s)?,
+        metrics: fraction("metrics_s", raw.metrics_s)?,
         username: raw.username,
         password_file: raw.password_file,
         ca_file: raw.ca_file,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::NodeName;
 use super::raw::RawOutbox;
-use super::refusal::{ConfigError, in_range, refuse, whole};
+use super::refusal::{ConfigError, number, refuse, whole};
 
 /// An event is late when it was not sent within this time of its decision.
 const LATE: Duration = Duration::from_secs(3);
@@ -65,13 +65,12 @@ pub(super) fn outbox(raw: &RawOutbox, node: &NodeName, batch: Duration) -> Resul
         "hold" => DiskFull::Hold,
         other => return refuse("outbox.disk_full", format!("{other:?}"), "give \"publish\" or \"hold\""),
     };
-    let age = in_range("outbox.max_age_h", raw.max_age_h.unwrap_or(720.0), 0.001, 87_600.0, "hours")?;
+    let age = number("outbox.max_age_h", raw.max_age_h)?;
     Ok(OutboxConfig {
         path: folder.map(|folder| folder.join(format!("outbox-{}.sqlite", node.as_str()))),
-        max_bytes: u64::from(whole("outbox.max_mb", raw.max_mb.unwrap_or(256), 1, 1_048_576, "megabytes")?)
-            << 20,
+        max_bytes: u64::from(whole("outbox.max_mb", raw.max_mb)?) << 20,
         max_age: Duration::from_secs_f64(age * 3600.0),
-        memory: whole("outbox.memory", raw.memory.unwrap_or(4096), 16, 1_000_000, "events")? as usize,
+        memory: whole("outbox.memory", raw.memory)? as usize,
         disk_full,
         late: LATE.max(batch * 2),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::raw::{RawCamera, RawCommands, RawSnapshot, RawWatch};
-use super::refusal::{ConfigError, in_range, refuse, whole};
+use super::refusal::{ConfigError, number, refuse, whole};
 use crate::alert::{AlertRules, NoveltyKind};
 use crate::command::CommandKind;
 use crate::track::TrackRules;
@@ -21,15 +21,14 @@ pub struct SnapshotConfig {
 }
 
 pub(super) fn snapshot(raw: &RawSnapshot, metered: bool) -> Result<SnapshotConfig, ConfigError> {
-    let every = in_range("snapshot.every_s", raw.every_s.unwrap_or(0.0), 0.0, 86_400.0, "seconds")?;
+    let every = number("snapshot.every_s", raw.every_s)?;
     if metered && every > 0.0 {
         return refuse("snapshot.every_s", every, "remove it: mqtt.metered sends no pictures of events");
     }
     Ok(SnapshotConfig {
         every: (every > 0.0).then(|| Duration::from_secs_f64(every)),
-        width: whole("snapshot.width", raw.width.unwrap_or(640), 48, 8192, "pixels")?,
-        max_bytes: (whole("snapshot.max_kb", raw.max_kb.unwrap_or(100), 2, 65_536, "kilobytes")? as usize)
-            << 10,
+        width: whole("snapshot.width", raw.width)?,
+        max_bytes: (whole("snapshot.max_kb", raw.max_kb)? as usize) << 10,
     })
 }
 
@@ -39,7 +38,7 @@ pub(super) fn watch(raw: &RawWatch) -> Result<AlertRules, ConfigError> {
         Some(kind) => Ok(kind),
         None => refuse("watch.novelty", format!("{name:?}"), format!("give any of {}", names.join(", "))),
     };
-    let cooldown = in_range("watch.cooldown_s", raw.cooldown_s.unwrap_or(600.0), 0.0, 604_800.0, "seconds")?;
+    let cooldown = number("watch.cooldown_s", raw.cooldown_s)?;
     Ok(AlertRules {
         taxa: raw.taxa.clone(),
         novelty: raw.novelty.iter().map(kind).collect::<Result<_, _>>()?,
@@ -71,7 +70,7 @@ pub(super) fn tracks(
             None => Ok(None),
         };
     }
-    let gap = in_range(key("track_gap_s"), raw.track_gap_s.unwrap_or(3.0), 0.05, 3600.0, "seconds")?;
-    let longest = in_range(key("track_max_s"), raw.track_max_s.unwrap_or(300.0), 0.1, 86_400.0, "seconds")?;
+    let gap = number(key("track_gap_s"), raw.track_gap_s)?;
+    let longest = number(key("track_max_s"), raw.track_max_s)?;
     Ok(Some(TrackRules { gap: Duration::from_secs_f64(gap), longest: Duration::from_secs_f64(longest) }))
 }

@@ -201,6 +201,8 @@ pub struct RawLog {
 pub struct RawCamera {
     /// `files`, `v4l` or `gstreamer`.
     pub source: Option<String>,
+    /// The service is ready without this camera ever having streamed.
+    pub optional: Option<bool>,
     /// files: folder of pictures.
     pub folder: Option<PathBuf>,
     /// files: pictures, in this order.

@@ -38,8 +38,10 @@ pub enum Outcome {
     Decided,
     /// It could not be decoded.
     Undecodable,
-    /// It got no decision.
+    /// The engine gave no answer.
     Undecided,
+    /// Nobody wanted a decision: its camera is paused.
+    Paused,
     /// The gate saw no change in it.
     Still,
 }
@@ -56,6 +58,8 @@ struct Slot {
 struct Slots {
     slots: Vec<Slot>,
     turn: usize,
+    turns: u64,
+    undecided_since: Option<Instant>,
     closed: bool,
 }
 
@@ -81,7 +85,7 @@ impl LatestFrames {
     #[must_use]
     pub fn new(cameras: usize) -> Self {
         let slots = (0..cameras).map(|_| Slot::default()).collect();
-        Self { inner: Mutex::new(Slots { slots, turn: 0, closed: false }), ready: Condvar::new() }
+        Self { inner: Mutex::new(Slots { slots, ..Slots::default() }), ready: Condvar::new() }
     }
 
     // A thread that panicked between two counters does no harm worth stopping for.
@@ -120,6 +124,18 @@ impl LatestFrames {
         self.lock().slots.get(camera)?.undecodable_since.map(|since| since.elapsed())
     }
 
+    /// How often somebody asked for a frame: the deciding thread's turns, idle ones as well.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.lock().turns
+    }
+
+    /// How long the engine gave no answer to any frame; nothing when it answered the last one it was shown.
+    #[must_use]
+    pub fn undecided_for(&self) -> Option<Duration> {
+        self.lock().undecided_since.map(|since| since.elapsed())
+    }
+
     /// Begins anew with [`Self::undecodable_for`].
     pub fn forget_undecodable(&self, camera: usize) {
         if let Some(slot) = self.lock().slots.get_mut(camera) {
@@ -137,6 +153,7 @@ impl LatestFrames {
     #[must_use]
     pub fn take(&self, patience: Duration) -> Taken {
         let mut inner = self.lock();
+        inner.turns += 1;
         loop {
             if inner.closed {
                 return Taken::Closed;
@@ -160,11 +177,17 @@ impl LatestFrames {
 
     /// Settles what became of a taken frame and takes its memory back.
     pub fn settle(&self, camera: usize, frame: Frame, outcome: Outcome) {
-        if let Some(slot) = self.lock().slots.get_mut(camera) {
+        let mut inner = self.lock();
+        match outcome {
+            Outcome::Undecided => _ = inner.undecided_since.get_or_insert_with(Instant::now),
+            Outcome::Decided => inner.undecided_since = None,
+            Outcome::Undecodable | Outcome::Paused | Outcome::Still => {}
+        }
+        if let Some(slot) = inner.slots.get_mut(camera) {
             slot.counts.waiting = slot.counts.waiting.saturating_sub(1);
             match outcome {
                 Outcome::Decided => slot.counts.inferred += 1,
-                Outcome::Undecodable | Outcome::Undecided => slot.counts.skipped += 1,
+                Outcome::Undecodable | Outcome::Undecided | Outcome::Paused => slot.counts.skipped += 1,
                 Outcome::Still => {
                     slot.counts.skipped += 1;
                     slot.counts.still += 1;
@@ -245,6 +268,22 @@ mod tests {
     }
 
     #[test]
+    fn an_engine_that_fails_is_noticed_until_it_answers_and_a_pause_is_no_failure() {
+        let frames = LatestFrames::new(1);
+        let settle = |outcome| {
+            frames.put(0, frame(0));
+            if let Taken::Frame(camera, frame) = frames.take(Duration::ZERO) {
+                frames.settle(camera, frame, outcome);
+            }
+            frames.undecided_for().is_some()
+        };
+        assert!(!settle(Outcome::Paused) && !settle(Outcome::Undecodable) && !settle(Outcome::Still));
+        assert!(settle(Outcome::Undecided) && settle(Outcome::Still));
+        assert!(!settle(Outcome::Decided));
+        assert_eq!(frames.turns(), 6);
+    }
+
+    #[test]
     fn cameras_take_turns() {
         let frames = LatestFrames::new(2);
         let mut seen = Vec::new();
@@ -271,9 +310,14 @@ mod tests {
                         taken.push((camera, frame));
                     },
                     _ => if let Some((camera, frame)) = taken.pop() {
-                        let outcomes =
-                            [Outcome::Decided, Outcome::Undecodable, Outcome::Undecided, Outcome::Still];
-                        frames.settle(camera, frame, outcomes[sequence as usize % 4]);
+                        let outcomes = [
+                            Outcome::Decided,
+                            Outcome::Undecodable,
+                            Outcome::Undecided,
+                            Outcome::Paused,
+                            Outcome::Still,
+                        ];
+                        frames.settle(camera, frame, outcomes[sequence as usize % 5]);
                     },
                 }
                 for counts in frames.counts(&["a".into(), "b".into()]).values() {

@@ -1,6 +1,8 @@
 //! `fieldmarkd check`: everything that can be known before running.
 
+use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use fieldmark_models::taxonomy::Taxonomy;
@@ -12,17 +14,27 @@ use crate::capture::{FilesSource, SourceError, read_picture};
 use crate::capture::{Prospect, prospect};
 use crate::config::{CameraConfig, CameraSource, Config, FilesConfig, GstreamerConfig, V4lConfig};
 use crate::decide::{Expected, List};
+use crate::publish::line::check_secrets;
+
+/// How long a broker may take to answer a check.
+const BROKER_PATIENCE: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArguments {
     /// Configuration file.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// The file alone, not model, outbox and cameras: what a reload asks before it asks the daemon.
+    #[arg(long)]
+    values: bool,
 }
 
 pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
     let config = run::configured(&arguments.config)?;
     println!("ok    configuration: node {}, broker {}", config.node.as_str(), config.mqtt.url);
+    if arguments.values {
+        return Ok(());
+    }
     let mut good = true;
     match run::decider(&config.model) {
         Ok(decider) => {
@@ -49,6 +61,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
             println!("FAIL  model: {failure}");
         }
     }
+    good &= check_broker(&config);
     good &= check_outbox(&config);
     good &= check_cameras(&config);
     if good { Ok(()) } else { Err(Failure::told()) }
@@ -70,6 +83,38 @@ fn check_checklist(expected: &Expected, taxonomy: &Taxonomy) -> bool {
             false
         }
     }
+}
+
+/// A broker that is away is no mistake in a configuration; a password that cannot be read is.
+fn check_broker(config: &Config) -> bool {
+    if let Err(error) = check_secrets(&config.mqtt) {
+        println!("FAIL  broker: {error}");
+        return false;
+    }
+    let url = &config.mqtt.url;
+    if config.broker.is_some() {
+        println!("ok    broker: {url}, inside the daemon");
+        return true;
+    }
+    match reach(&url.host, url.port) {
+        Ok(()) => println!("ok    broker: {url} can be reached"),
+        Err(error) => println!(
+            "note  broker: {url} cannot be reached now: {error}; events wait in the outbox until it is; check mqtt.url if it should be"
+        ),
+    }
+    true
+}
+
+/// Whether anybody listens; what they speak is found out by connecting.
+fn reach(host: &str, port: u16) -> std::io::Result<()> {
+    let mut outcome = Err(std::io::Error::other("the name has no address"));
+    for address in (host, port).to_socket_addrs()? {
+        outcome = TcpStream::connect_timeout(&address, BROKER_PATIENCE).map(drop);
+        if outcome.is_ok() {
+            break;
+        }
+    }
+    outcome
 }
 
 /// The folder must take a file; the outbox itself may be in use.

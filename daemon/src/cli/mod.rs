@@ -6,10 +6,12 @@ mod check;
 mod classify;
 mod cmd;
 mod exit;
+mod keys;
 mod listen;
 mod nodes;
 mod record;
 mod run;
+mod shell_files;
 mod snapshot;
 mod watch;
 
@@ -22,6 +24,7 @@ pub use exit::{Failure, conclude};
 /// Names the organism a camera sees, as specifically as it can be sure of, and publishes that over MQTT.
 #[derive(Debug, Parser)]
 #[command(
+    name = "fieldmarkd",
     version,
     args_conflicts_with_subcommands = true,
     after_help = "Example: fieldmarkd --config /etc/fieldmark/fieldmark.toml"
@@ -49,6 +52,12 @@ enum DaemonCommand {
     /// List the cameras of this machine.
     #[command(after_help = "Example: fieldmarkd cameras --json")]
     Cameras(cameras::CamerasArguments),
+    /// Say what can be configured: every key with its default, unit and range.
+    #[command(after_help = "Example: fieldmarkd keys mqtt")]
+    Keys(keys::KeysArguments),
+    /// Write the manual pages and the completions of shells into a folder.
+    #[command(hide = true, after_help = "Example: fieldmarkd shell-files /tmp/files")]
+    ShellFiles(shell_files::ShellFilesArguments),
     /// Write one picture of a camera as JPEG.
     #[command(after_help = "Example: fieldmarkd snapshot --camera /dev/video0 out.jpg")]
     Snapshot(snapshot::SnapshotArguments),
@@ -66,6 +75,8 @@ impl Fieldmarkd {
             (Some(DaemonCommand::Classify(arguments)), _) => classify::execute(&arguments),
             (Some(DaemonCommand::Cameras(arguments)), _) => cameras::execute(&arguments),
             (Some(DaemonCommand::Snapshot(arguments)), _) => snapshot::execute(&arguments),
+            (Some(DaemonCommand::Keys(arguments)), _) => keys::execute(&arguments),
+            (Some(DaemonCommand::ShellFiles(arguments)), _) => shell_files::execute(&arguments),
             (None, Some(config)) => run::execute(&run::RunArguments { config }),
             (None, None) => Err(Failure::usage(anyhow::anyhow!(
                 "nothing to do: give --config FILE to run the daemon, or see fieldmarkd --help"
@@ -76,7 +87,11 @@ impl Fieldmarkd {
 
 /// Shows what fieldmark nodes publish, and asks them to do things.
 #[derive(Debug, Parser)]
-#[command(version, after_help = "Example: fieldmark watch --broker mqtt://broker.local:1883")]
+#[command(
+    name = "fieldmark",
+    version,
+    after_help = "Example: fieldmark watch --broker mqtt://broker.local:1883"
+)]
 pub struct Fieldmark {
     #[command(subcommand)]
     command: OperatorCommand,

@@ -1,16 +1,17 @@
 //! `fieldmarkd run`.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::Failure;
 use crate::alert::find_watched;
 use crate::command::{Ending, Kept};
-use crate::config::{self, Config, ModelConfig};
+use crate::config::{self, Config, ModelConfig, Written};
 use crate::decide::Decider;
 use crate::engine::{LoadedModel, shipped_package};
-use crate::service;
+use crate::service::{self, ServiceManager};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -19,8 +20,14 @@ pub(super) struct RunArguments {
     pub(super) config: PathBuf,
 }
 
+/// Time a model may need to be loaded and to pass its golden pictures: an engine may have to be built first.
+const LOADING: Duration = Duration::from_secs(1200);
+
 pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
-    let (config, decider) = with_kept(configured(&arguments.config)?)?;
+    let manager = ServiceManager::from_environment();
+    let (config, written) = read(&arguments.config)?;
+    manager.starting("loading the model", LOADING);
+    let (config, decider) = with_kept(config)?;
     let (identity, tested) = (decider.identity(), decider.tested());
     tracing::info!(
         model = %format!("{} {}", identity.name, identity.version), engine = decider.engine_name(),
@@ -28,7 +35,7 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
         largest_difference = tested.largest_difference, "model ready"
     );
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    match threads?.block_on(service::run(&config, decider))? {
+    match threads?.block_on(service::run(&config, written, decider))? {
         Ending::Running => Ok(()),
         Ending::Restart => Err(restart().into()),
     }
@@ -75,9 +82,13 @@ fn with_kept(config: Config) -> Result<(Config, Decider), Failure> {
 
 /// The checked configuration, with logging as it says.
 pub(super) fn configured(path: &Path) -> Result<Config, Failure> {
-    let config = config::load(path).map_err(Failure::usage)?;
+    Ok(read(path)?.0)
+}
+
+fn read(path: &Path) -> Result<(Config, Written), Failure> {
+    let (config, written) = config::read(path).map_err(Failure::usage)?;
     service::logging::start(&config.log).map_err(Failure::usage)?;
-    Ok(config)
+    Ok((config, written))
 }
 
 /// The decider the configuration asks for.

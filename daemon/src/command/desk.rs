@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use fieldmark_models::calibration::Calibration;
 use fieldmark_models::specificity::Threshold;
 use fieldmark_models::taxonomy::Taxonomy;
@@ -40,7 +41,7 @@ pub enum Ending {
 /// What carrying commands out needs.
 pub struct Equipment {
     /// Commands allowed by configuration.
-    pub allow: BTreeSet<CommandKind>,
+    pub allow: ArcSwap<BTreeSet<CommandKind>>,
     /// The settings in force.
     pub settings: SettingsCell,
     /// The tree of the model.
@@ -75,6 +76,12 @@ impl Desk {
     #[must_use]
     pub fn new(equipment: Equipment, ending: watch::Sender<Ending>) -> Self {
         Self { equipment: Arc::new(equipment), known: VecDeque::new(), ending }
+    }
+
+    /// What commands are carried out with.
+    #[must_use]
+    pub fn equipment(&self) -> Arc<Equipment> {
+        Arc::clone(&self.equipment)
     }
 
     /// Judges and carries out what comes.
@@ -147,7 +154,7 @@ impl Equipment {
             let known = CommandKind::ALL.map(CommandKind::name).join(", ");
             return Err(Refusal(format!("there is no such command: give one of {known}")));
         };
-        if !self.allow.contains(&kind) {
+        if !self.allow.load().contains(&kind) {
             let name = kind.name();
             return Err(Refusal(format!("not allowed here: add {name:?} to commands.allow of this node")));
         }

@@ -6,10 +6,12 @@
 
 mod desk;
 mod kept;
+mod reload;
 mod request;
 mod settings;
 
 pub use desk::{Desk, Ending, Equipment};
 pub use kept::{Kept, KeptError};
+pub use reload::ReloadError;
 pub use request::{CommandId, CommandKind, Refusal, Request};
 pub use settings::{CameraSettings, Settings, SettingsCell};

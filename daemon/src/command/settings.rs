@@ -31,6 +31,8 @@ pub struct Settings {
     pub watch: Vec<String>,
     /// By number of the camera.
     pub cameras: Vec<CameraSettings>,
+    /// How often the configuration was read again: files it names are read again too.
+    pub reloads: u64,
 }
 
 impl Settings {
@@ -47,6 +49,7 @@ impl Settings {
             expected: config.model.expected.clone(),
             watch: config.watch.taxa.clone(),
             cameras: config.cameras.iter().map(camera).collect(),
+            reloads: 0,
         }
     }
 }

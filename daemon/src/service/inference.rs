@@ -43,6 +43,7 @@ pub(super) struct Gear {
 }
 
 struct Watched {
+    name: String,
     decoder: FrameDecoder,
     gate: Gate,
     part: FractionBox,
@@ -93,7 +94,7 @@ impl Inference {
             let (part, region) = region(camera.region);
             let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
             let gate = Gate::new(camera.gate);
-            Watched { decoder, gate, part, region, paused: false, tracker }
+            Watched { name: camera.name.as_str().into(), decoder, gate, part, region, paused: false, tracker }
         };
         let (settings, watched) = (cell.get(), cameras.iter().map(watch).collect());
         let teller = Teller { node, alerts, seq: 0 };
@@ -141,7 +142,7 @@ impl Inference {
             tracing::error!("the target asked for cannot be used: {error}");
         }
         // Reads the checklist again, so only where something else is expected.
-        if settings.expected != self.settings.expected
+        if (settings.expected != self.settings.expected || settings.reloads != self.settings.reloads)
             && let Err(error) = self.decider.expect(&settings.expected)
         {
             tracing::error!("the priors asked for cannot be used: {error}");
@@ -161,7 +162,7 @@ impl Inference {
     fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
         let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
         if watched.paused {
-            return Outcome::Undecided;
+            return Outcome::Paused;
         }
         // What cannot be judged is looked at, and found damaged there.
         if watched.gate.is_on()
@@ -176,14 +177,14 @@ impl Inference {
         let picture = match watched.decoder.decode(frame, reduction) {
             Ok(picture) => picture,
             Err(error) => {
-                tracing::debug!(camera, "a frame was skipped: {error}");
+                tracing::debug!(camera = %watched.name, "a frame was skipped: {error}");
                 return Outcome::Undecodable;
             }
         };
         let answer = match self.decider.decide(picture, watched.part, None) {
             Ok(answer) => answer,
             Err(error) => {
-                tracing::error!(camera, "a frame got no decision: {error}");
+                tracing::error!(camera = %watched.name, "a frame got no decision: {error}");
                 return Outcome::Undecided;
             }
         };

@@ -4,7 +4,12 @@ mod inference;
 pub mod logging;
 mod machine;
 mod node;
-
+mod notify;
+mod progress;
+mod pulse;
+mod reload;
+mod repeats;
 mod run;
 
+pub use notify::ServiceManager;
 pub use run::{RunError, run};

@@ -1,11 +1,12 @@
 //! What the node says of itself and of its cameras.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::machine::{rss_bytes, time_source};
 use crate::alert::Worth;
@@ -19,7 +20,7 @@ use crate::publish::messages::{
 };
 use crate::publish::outbox::{Class, Message, Outbox};
 use crate::publish::topics::Topics;
-use crate::track::Told;
+use crate::track::{EventType, Told};
 
 /// Writes the messages of one node.
 pub(super) struct Node {
@@ -35,6 +36,22 @@ pub(super) struct Node {
     outbox: Arc<Outbox>,
     /// How each camera was last told to be, pauses aside.
     states: Mutex<BTreeMap<usize, CameraStatus>>,
+    /// Cameras whose frames make tracks.
+    tracked: BTreeSet<usize>,
+    /// Which cameras ever streamed.
+    streamed: Mutex<BTreeSet<usize>>,
+    news: Notify,
+}
+
+/// How a camera is, for those who look at the whole.
+#[derive(Debug, Clone)]
+pub(super) struct CameraNews {
+    /// Pauses aside.
+    pub(super) state: CameraState,
+    /// Why, where that needs saying.
+    pub(super) reason: Option<String>,
+    /// Whether it ever gave a frame.
+    pub(super) streamed: bool,
 }
 
 impl Node {
@@ -75,6 +92,13 @@ impl Node {
             info: Mutex::new(info),
             outbox,
             states: Mutex::default(),
+            tracked: (0..)
+                .zip(&config.cameras)
+                .filter(|(_, camera)| camera.tracks.is_some())
+                .map(|(n, _)| n)
+                .collect(),
+            streamed: Mutex::default(),
+            news: Notify::new(),
         };
         node.announce(config.home_assistant);
         node
@@ -151,6 +175,32 @@ impl Node {
         };
         self.outbox.put(retained(self.topics.camera_status(camera), json(&status)));
         self.states.lock().unwrap_or_else(PoisonError::into_inner).insert(change.camera, status);
+        if matches!(change.state, CameraState::Streaming | CameraState::Ended) {
+            self.streamed.lock().unwrap_or_else(PoisonError::into_inner).insert(change.camera);
+        }
+        self.news.notify_one();
+    }
+
+    /// Resolves when a camera is otherwise than before.
+    pub(super) async fn camera_news(&self) {
+        self.news.notified().await;
+    }
+
+    /// How every camera is, in their order.
+    pub(super) fn cameras_now(&self) -> Vec<CameraNews> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        let streamed = self.streamed.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = |number: usize| CameraNews {
+            state: states.get(&number).map_or(CameraState::Starting, |status| status.state),
+            reason: states.get(&number).and_then(|status| status.reason.clone()),
+            streamed: streamed.contains(&number),
+        };
+        (0..self.cameras.len()).map(news).collect()
+    }
+
+    /// Events the broker has not got.
+    pub(super) fn events_waiting(&self) -> u64 {
+        self.outbox.counts().waiting
     }
 
     /// Publishes an event: as `detection`, retained as `last`, and as `alert` where somebody waits for it.
@@ -184,6 +234,7 @@ impl Node {
             engine: self.engine.clone(),
             latency_ms,
         };
+        log(&detection, self.tracked.contains(&event.camera));
         let payload = json(&detection);
         for (taxon, day) in event.worth.noted {
             self.outbox.see(&taxon, day);
@@ -218,6 +269,20 @@ pub(super) struct Event<'a> {
     pub(super) told: Told,
     pub(super) worth: Worth,
     pub(super) region: &'a Region,
+}
+
+/// What begins and what ends stands in the log; decisions in between, and those of cameras without tracks, are for who
+/// wants all.
+fn log(detection: &Detection, tracked: bool) {
+    let Detection { camera, kind, seq, taxon, probability, model, .. } = detection;
+    let track = detection.track.id;
+    let model = format!("{} {}", model.name, model.version);
+    let what = format!("{kind:?} {} ({}), {probability:.2}", taxon.name, taxon.rank);
+    if tracked && *kind != EventType::Update {
+        tracing::info!(camera, track, seq, model, "{what}");
+    } else {
+        tracing::debug!(camera, track, seq, model, "{what}");
+    }
 }
 
 fn retained(topic: String, payload: Bytes) -> Message {

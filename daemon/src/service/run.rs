@@ -9,10 +9,14 @@ use tokio::sync::watch;
 
 use super::inference::{Gear, Inference};
 use super::node::Node;
+use super::notify::ServiceManager;
+use super::pulse::Pulse;
+use super::reload::Reloader;
+use super::repeats;
 use crate::alert::{Alerts, Novelty};
 use crate::capture::{self, CaptureThread, LatestFrames, SourceError};
 use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell};
-use crate::config::Config;
+use crate::config::{Config, Written};
 use crate::decide::Decider;
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
 use crate::publish::line::LineError;
@@ -54,13 +58,16 @@ pub enum RunError {
     },
 }
 
-/// Runs until SIGTERM or SIGINT, then stops in order: cameras, inference, the session when everything that
-/// was decided is acknowledged or time is up, and the outbox, which keeps the rest. A broker or a camera that is away is waited for.
+/// Runs until SIGTERM or SIGINT, reads what is `written` again at SIGHUP, then stops in order: cameras, inference, the session when everything that
+/// was decided is acknowledged or time is up, and the outbox, which keeps the rest. A broker or a camera that is away
+/// is waited for. The service manager hears of all of it.
 ///
 /// # Errors
 /// If something is missing that waiting will not bring.
-pub async fn run(config: &Config, decider: Decider) -> Result<Ending, RunError> {
+pub async fn run(config: &Config, written: Written, decider: Decider) -> Result<Ending, RunError> {
     let mut signals = Signals::new()?;
+    let manager = ServiceManager::from_environment();
+    repeats::limit();
     let broker = match &config.broker {
         Some(broker) => Some(EmbeddedBroker::start(broker.listen).await?),
         None => None,
@@ -83,14 +90,18 @@ pub async fn run(config: &Config, decider: Decider) -> Result<Ending, RunError> 
     let settings = SettingsCell::new(Settings::new(config));
     let (ending, mut ended) = watch::channel(Ending::Running);
     let desk = Desk::new(equipment(config, &decider, &node, &outbox, &snapshots, &settings), ending);
+    let carried_out_with = desk.equipment();
     let desk = tokio::spawn(desk.run(commands));
     let path = FramePath::start(config, decider, &node, alerts, snapshots, settings)?;
     let measuring = tokio::spawn(measure(Arc::clone(&node), Arc::clone(&path.frames), config.mqtt.metrics));
 
-    tokio::select! {
-        signal = signals.next() => tracing::info!("{signal}: stopping"),
-        _ = ended.wait_for(|ending| *ending == Ending::Restart) => tracing::info!("restart by command: stopping"),
-    }
+    let pulse = Pulse::new(manager, &config.cameras, Arc::clone(&node), Arc::clone(&path.frames));
+    let standing = pulse.standing();
+    let pulse = tokio::spawn(pulse.run());
+    let reloader = Reloader { manager, written, equipment: carried_out_with, standing };
+    wait_for_the_end(&mut signals, &mut ended, &reloader).await;
+    pulse.abort();
+    manager.stopping("stopping: what was decided is sent or kept");
     let ending = *ended.borrow();
     measuring.abort();
     let frames = Arc::clone(&path.frames);
@@ -109,8 +120,29 @@ pub async fn run(config: &Config, decider: Decider) -> Result<Ending, RunError> 
         broker.stop(&client_id(&config.node)).await;
     }
     let Farewell { acknowledged, kept, lost, announced } = farewell;
+    repeats::tell_left_out(true);
     tracing::info!(acknowledged, kept, lost, announced, "stopped");
+    if ending == Ending::Restart {
+        manager.absence("starting again by command");
+    }
     Ok(ending)
+}
+
+/// Until somebody wants the daemon to end.
+async fn wait_for_the_end(signals: &mut Signals, ended: &mut watch::Receiver<Ending>, reloader: &Reloader) {
+    let mut sweeps = tokio::time::interval(std::time::Duration::from_secs(10));
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Asked::ToReload => reloader.reload(),
+                Asked::ToStop(signal) => return tracing::info!("{signal}: stopping"),
+            },
+            _ = ended.wait_for(|ending| *ending == Ending::Restart) => {
+                return tracing::info!("restart by command: stopping");
+            }
+            _ = sweeps.tick() => repeats::tell_left_out(false),
+        }
+    }
 }
 
 fn equipment(
@@ -123,7 +155,7 @@ fn equipment(
 ) -> Equipment {
     let (changed, paused) = (Arc::clone(node), Arc::clone(node));
     Equipment {
-        allow: config.commands.clone(),
+        allow: arc_swap::ArcSwap::from_pointee(config.commands.clone()),
         settings: settings.clone(),
         taxonomy: decider.taxonomy().clone(),
         calibration: decider.calibration().clone(),
@@ -195,18 +227,30 @@ async fn measure(node: Arc<Node>, frames: Arc<LatestFrames>, period: std::time::
 struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+/// What a signal asks for.
+enum Asked {
+    ToReload,
+    ToStop(&'static str),
 }
 
 impl Signals {
     fn new() -> Result<Self, RunError> {
         let on = |kind| signal(kind).map_err(|source| RunError::System { what: "signal handling", source });
-        Ok(Self { terminate: on(SignalKind::terminate())?, interrupt: on(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: on(SignalKind::terminate())?,
+            interrupt: on(SignalKind::interrupt())?,
+            hang_up: on(SignalKind::hangup())?,
+        })
     }
 
-    async fn next(&mut self) -> &'static str {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::ToStop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::ToStop("SIGINT"),
+            _ = self.hang_up.recv() => Asked::ToReload,
         }
     }
 }

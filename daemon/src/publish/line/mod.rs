@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::outbox::Delivery;
 use crate::config::{MqttConfig, MqttVersion};
 
-pub use secure::LineError;
+pub use secure::{LineError, check_secrets};
 
 /// More than can be in flight and in a greeting together, so that handing over never waits for the broker.
 const REQUESTS: usize = 4096;

@@ -10,6 +10,9 @@ const SYSTEM_CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const USERNAME: &str = "mqtt-username";
 const PASSWORD: &str = "mqtt-password";
+const AUTHORITY: &str = "mqtt-ca";
+const CERTIFICATE: &str = "mqtt-cert";
+const KEY: &str = "mqtt-key";
 
 /// Why a broker cannot even be tried.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +34,15 @@ pub enum LineError {
     Options(String),
 }
 
+/// Whether passwords and certificates can be read, without connecting.
+///
+/// # Errors
+/// With the first one that cannot.
+pub fn check_secrets(mqtt: &MqttConfig) -> Result<(), LineError> {
+    certificates(mqtt)?;
+    credentials(mqtt).map(drop)
+}
+
 /// Certificates as PEM: whom to believe, and our own with its key where there is one.
 pub(super) struct Certificates {
     pub(super) authority: Vec<u8>,
@@ -39,21 +51,34 @@ pub(super) struct Certificates {
 
 /// What TLS needs; `None` where the broker is reached without.
 pub(super) fn certificates(mqtt: &MqttConfig) -> Result<Option<Certificates>, LineError> {
+    let folder = std::env::var_os(CREDENTIALS).map(PathBuf::from);
+    certificates_in(mqtt, folder.as_deref())
+}
+
+/// The credential called `name`. The unit names all of them; those nobody wants are empty files.
+fn given(folder: Option<&Path>, name: &str) -> Option<PathBuf> {
+    let path = folder?.join(name);
+    std::fs::metadata(&path).is_ok_and(|file| file.len() > 0).then_some(path)
+}
+
+fn certificates_in(mqtt: &MqttConfig, folder: Option<&Path>) -> Result<Option<Certificates>, LineError> {
     if !matches!(mqtt.url.transport, Transport::Tls | Transport::SecureWebSocket) {
         return Ok(None);
     }
-    let authority = match &mqtt.ca_file {
-        Some(path) => read("mqtt.ca_file", path, "give a file of PEM certificates")?,
+    let authority = match mqtt.ca_file.clone().or_else(|| given(folder, AUTHORITY)) {
+        Some(path) => read("mqtt.ca_file", &path, "give a file of PEM certificates")?,
         None => read(
             "the system's certificates",
             Path::new(SYSTEM_CERTIFICATES),
             "install the package ca-certificates, or set mqtt.ca_file",
         )?,
     };
-    let own = match (&mqtt.cert_file, &mqtt.key_file) {
+    let certificate = mqtt.cert_file.clone().or_else(|| given(folder, CERTIFICATE));
+    let key = mqtt.key_file.clone().or_else(|| given(folder, KEY));
+    let own = match (certificate, key) {
         (Some(certificate), Some(key)) => Some((
-            read("mqtt.cert_file", certificate, "give this node's certificate in PEM")?,
-            read("mqtt.key_file", key, "give the key of mqtt.cert_file in PEM")?,
+            read("mqtt.cert_file", &certificate, "give this node's certificate in PEM")?,
+            read("mqtt.key_file", &key, "give the key of mqtt.cert_file in PEM")?,
         )),
         _ => None,
     };
@@ -67,7 +92,7 @@ pub(super) fn credentials(mqtt: &MqttConfig) -> Result<Option<(String, String)>,
 }
 
 fn credentials_in(mqtt: &MqttConfig, folder: Option<&Path>) -> Result<Option<(String, String)>, LineError> {
-    let given = |name: &str| folder.map(|folder| folder.join(name)).filter(|path| path.exists());
+    let given = |name| given(folder, name);
     let advice = "put it into the file's first line";
     let username = match (&mqtt.username, given(USERNAME)) {
         (Some(username), _) => username.clone(),
@@ -113,6 +138,27 @@ mod tests {
         assert_eq!(found(""), Some(("pond".into(), "secret".into())));
         assert_eq!(found("username = \"me\""), Some(("me".into(), "secret".into())));
         assert_eq!(credentials_in(&mqtt(""), None).expect("none"), None);
+    }
+
+    #[test]
+    fn empty_credentials_are_none_and_certificates_come_as_credentials_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for name in [USERNAME, PASSWORD, AUTHORITY, CERTIFICATE, KEY] {
+            std::fs::write(folder.path().join(name), "").expect("write");
+        }
+        assert_eq!(credentials_in(&mqtt(""), Some(folder.path())).expect("none"), None);
+        let secure = load_text(
+            "node = \"n\"\n[mqtt]\nurl = \"mqtts://h\"\n[outbox]\ndurable = false\n\
+             [camera.c]\nsource = \"files\"\nfolder = \"x\"\n",
+        )
+        .expect("a configuration")
+        .mqtt;
+        for name in [AUTHORITY, CERTIFICATE, KEY] {
+            std::fs::write(folder.path().join(name), name).expect("write");
+        }
+        let found = certificates_in(&secure, Some(folder.path())).expect("certificates").expect("TLS");
+        assert_eq!(found.authority, AUTHORITY.as_bytes());
+        assert_eq!(found.own, Some((CERTIFICATE.into(), KEY.into())));
     }
 
     #[test]

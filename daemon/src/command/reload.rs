@@ -1,0 +1,48 @@
+//! Another configuration for a running node: everything it may change while it runs, checked like commands are.
+
+use super::{Equipment, Settings};
+use crate::alert::find_watched;
+use crate::config::Config;
+use crate::decide::List;
+
+/// The configuration does not fit the model that runs.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub struct ReloadError {
+    key: &'static str,
+    reason: String,
+}
+
+impl Equipment {
+    /// Puts in force what `config` says of thresholds, priors, the watch list, regions, gates and allowed commands.
+    /// Pauses stay.
+    ///
+    /// # Errors
+    /// If something in it does not fit the model; nothing is changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), ReloadError> {
+        let refused =
+            |key| move |error: &dyn std::fmt::Display| ReloadError { key, reason: error.to_string() };
+        let mut settings = Settings::clone(&self.settings.get());
+        let wanted = Settings::new(config);
+        let cut_offs = wanted.dial.cut_offs(&self.taxonomy, &self.calibration);
+        let cut_off = cut_offs.map_err(|error| refused("model")(&error))?.everywhere();
+        find_watched(&self.taxonomy, &wanted.expected.taxa)
+            .map_err(|error| refused("model.priors")(&error))?;
+        find_watched(&self.taxonomy, &wanted.watch).map_err(|error| refused("watch.taxa")(&error))?;
+        if let Some(from) = &wanted.expected.checklist {
+            List::read(from, &self.taxonomy).map_err(|error| refused("model.checklist")(&error))?;
+        }
+        for (name, present) in self.cameras.iter().zip(&mut settings.cameras) {
+            let of_name = config.cameras.iter().find(|camera| camera.name.as_str() == name);
+            if let Some(camera) = of_name {
+                (present.region, present.gate) = (camera.region, camera.gate);
+            }
+        }
+        (settings.dial, settings.expected, settings.watch) = (wanted.dial, wanted.expected, wanted.watch);
+        settings.reloads += 1;
+        self.settings.set(settings);
+        self.allow.store(std::sync::Arc::new(config.commands.clone()));
+        (self.cut_off_changed)(cut_off);
+        Ok(())
+    }
+}

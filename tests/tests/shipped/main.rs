@@ -6,3 +6,4 @@ mod broker;
 mod day;
 mod package;
 mod programs;
+mod units;

@@ -42,10 +42,11 @@ impl Daemon {
         for CameraTable { name, lines } in cameras {
             writeln!(text, "[camera.{name}]\nsource = \"v4l\"\n{lines}")?;
         }
-        write("/etc/fieldmark.toml", &text)?;
+        write("/etc/fieldmark/fieldmark.toml", &text)?;
         shell("systemctl stop fieldmarkd; systemctl reset-failed fieldmarkd 2>/dev/null; true")?;
         let started = Instant::now();
-        shell("systemctl start fieldmarkd")?;
+        // It is ready when its cameras stream, and many a test begins without.
+        shell("systemctl start --no-block fieldmarkd")?;
         Ok(Self { listener: Listener::start()?, started })
     }
 

@@ -34,6 +34,18 @@ impl Listener {
     /// # Errors
     /// If there is no `mosquitto_sub`, or no broker.
     pub fn start() -> Result<Self, Failure> {
+        Self::with(&[])
+    }
+
+    /// As [`Self::start`], with a session that the broker keeps while it or the listener is away.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn lasting() -> Result<Self, Failure> {
+        Self::with(&["-c", "-i", "stage"])
+    }
+
+    fn with(more: &[&str]) -> Result<Self, Failure> {
         let begun = Instant::now();
         while std::net::TcpStream::connect(("127.0.0.1", 1883)).is_err() {
             let died = shell("systemctl is-failed fieldmarkd").is_ok();
@@ -44,6 +56,7 @@ impl Listener {
         }
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-q", "1", "-t", "fieldmark/#", "-F", "%t %p"])
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()?;
         let lines = BufReader::new(child.stdout.take().ok_or("no output")?);

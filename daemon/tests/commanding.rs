@@ -152,6 +152,13 @@ fn a_paused_camera_says_so_and_its_frames_are_passed_over() {
     assert_eq!(ask(port, "pause", r#"{"camera":"pond"}"#).code, Some(0));
     let state = |heard: &[String]| parsed(heard.last().expect("a status"))["state"].clone();
     listener.wait("fieldmark/n1/pond/status", |heard| state(heard) == "paused");
+    // Nobody waits for a picture that will not come.
+    let refused = ask(port, "snapshot", r#"{"camera":"pond"}"#);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(
+        refused.out.ends_with("failed: pond is paused and takes no pictures: resume it first\n"),
+        "{refused:?}"
+    );
     let skipped = |heard: &[String]| {
         parsed(heard.last().expect("metrics"))["cameras"]["pond"]["skipped"].as_u64() > Some(10)
     };

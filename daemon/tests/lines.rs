@@ -375,3 +375,225 @@ fn an_event_too_large_for_the_broker_is_counted_and_blocks_nothing() {
     assert_eq!(listener.on("fieldmark/n1/status"), ["online", "stopped"]);
     assert!(field.log().contains("raise mqtt.max_packet_kb or the broker"), "{}", field.log());
 }
+
+#[test]
+fn a_command_too_large_for_this_node_is_not_tried_for_ever() {
+    for version in ["5", "3.1.1"] {
+        let port = free_port();
+        let _broker = Broker::start(port);
+        let mqtt = format!(
+            "[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nversion = \"{version}\"\nmax_packet_kb = 4\nsession_expiry_s = 3600\n"
+        );
+        let field = Field::new(&mqtt, 2, "rate_hz = 50.0", "[commands]\nallow = [\"threshold\"]\n");
+        let gate = Gate::new(port, 0, 0);
+        gate.open();
+        let config = std::fs::read_to_string(field.path("fieldmark.toml")).expect("a configuration");
+        let behind = config.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", gate.port));
+        std::fs::write(field.path("fieldmark.toml"), behind).expect("write");
+        let listener = Listener::start(port, "5");
+        let mut daemon = field.start();
+        let online = |heard: &[String]| heard.iter().filter(|status| *status == "online").count();
+        listener.wait("fieldmark/n1/status", |heard| online(heard) > 0);
+        // From the second connection on the broker keeps what comes for the node.
+        gate.cut();
+        listener.wait("fieldmark/n1/status", |heard| online(heard) > 1);
+        let send = |id: &str, payload: &str| {
+            let (port, topic) = (port.to_string(), format!("fieldmark/n1/cmd/threshold/{id}"));
+            run("mosquitto_pub", &["-h", "127.0.0.1", "-p", &port, "-q", "1", "-t", &topic, "-m", payload]);
+        };
+        send("large", &format!("{{\"value\":0.5,\"filler\":\"{}\"}}", "x".repeat(6000)));
+        let (mut asked, done) =
+            (0, |id: u32| listener.on(&format!("fieldmark/n1/reply/small{id}")).join(" "));
+        while !(0..asked).any(|id| done(id).contains("\"done\"")) {
+            assert!(asked < 300, "{version}: no command is carried out any more: {}", field.log());
+            send(&format!("small{asked}"), "{\"value\":0.5}");
+            asked += 1;
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        assert!(listener.on("fieldmark/n1/reply/large").is_empty());
+        let heard = listener.on(DETECTION).len();
+        listener.wait(DETECTION, |now| now.len() > heard + 20);
+        field.stop(&mut daemon, &listener);
+    }
+}
+
+#[test]
+fn over_a_metered_link_detections_come_together_alerts_at_once_and_pictures_only_when_asked_for() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let mqtt = format!("[mqtt]\nurl = \"{url}\"\nmetered = true\nbatch_s = 2.0\n");
+    let tables = "[watch]\ntaxa = [\"Quercus\"]\ncooldown_s = 0.0\n[commands]\nallow = [\"snapshot\"]\n";
+    let field = Field::new(&mqtt, 2, "rate_hz = 20.0", tables);
+    let listener = Listener::start(port, "311");
+    let mut daemon = field.start();
+    const ALERT: &str = "fieldmark/n1/pond/alert";
+    listener.wait(ALERT, |heard| heard.len() > 60);
+    assert!(listener.on("fieldmark/n1/pond/snapshot").is_empty());
+    assert_eq!(fieldmark(&["cmd", "--broker", &url, "n1", "snapshot", r#"{"camera":"pond"}"#]).code, Some(0));
+    field.stop(&mut daemon, &listener);
+    let topics: Vec<_> = listener.all().into_iter().map(|(topic, _)| topic).collect();
+    let longest = |wanted: &str, end: &str| {
+        let runs = topics.split(|topic| topic == end);
+        runs.map(|run| run.iter().filter(|topic| *topic == wanted).count()).max()
+    };
+    // Twenty frames a second, every other an oak: two seconds are twenty alerts and forty detections.
+    assert!(longest(ALERT, DETECTION) >= Some(10), "{:?}", longest(ALERT, DETECTION));
+    assert!(longest(DETECTION, ALERT) >= Some(20), "{:?}", longest(DETECTION, ALERT));
+}
+
+#[test]
+fn a_link_with_a_budget_is_sent_no_more_than_that() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let mqtt = format!(
+        "[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nmax_kbit_s = 80.0\nin_flight = 5\nmetrics_s = 0.2\nstop_timeout_s = 0.5\n"
+    );
+    let field = Field::new(&mqtt, 2, "rate_hz = 100.0", "");
+    let listener = Listener::start(port, "311");
+    let begun = std::time::Instant::now();
+    let mut daemon = field.start();
+    listener.wait(DETECTION, |heard| heard.len() > 30);
+    let bytes: usize = listener.all().iter().map(|(topic, payload)| topic.len() + payload.len()).sum();
+    let allowed = begun.elapsed().as_secs_f64() * 10_000.0 + 4096.0;
+    field.end(&mut daemon);
+    #[expect(clippy::cast_precision_loss, reason = "a few kilobytes")]
+    let bytes = bytes as f64;
+    assert!(bytes <= allowed, "{bytes} bytes, {allowed} allowed");
+    for text in listener.on("fieldmark/n1/metrics") {
+        let metrics: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert!(metrics["queue"]["in_flight"].as_u64() <= Some(5), "{text}");
+    }
+}
+
+#[test]
+fn a_node_logs_in_with_credentials_from_systemd() {
+    let port = free_port();
+    let _broker = ruled(port);
+    let field = Field::new(&format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n"), 2, "rate_hz = 20.0", "");
+    std::fs::create_dir(field.path("credentials")).expect("a folder");
+    for name in ["mqtt-username", "mqtt-password"] {
+        std::fs::write(field.path("credentials").join(name), "n1\n").expect("write");
+    }
+    let operator = Listener::unchecked(port, &as_user("operator"));
+    let mut daemon = field.start_with(&[("CREDENTIALS_DIRECTORY", &field.text("credentials"))]);
+    operator.wait(DETECTION, |heard| !heard.is_empty());
+    field.stop(&mut daemon, &operator);
+}
+
+#[test]
+fn the_shipped_broker_knows_nodes_by_their_certificates_and_confines_them() {
+    let folder = tempfile::tempdir().expect("a folder");
+    certificates(folder.path(), &["broker", "n1", "n2", "operator"]);
+    std::fs::write(folder.path().join("acl"), shipped("fieldmark.acl")).expect("write");
+    let (port, at) = (free_port(), |name: &str| folder.path().join(name).to_str().expect("UTF-8").to_owned());
+    let text = shipped("mosquitto.conf")
+        .replace("listener 8883", &format!("user root\nlistener {port}"))
+        .replace("/etc/mosquitto/certs/", &at(""))
+        .replace("/etc/mosquitto/fieldmark.acl", &at("acl"))
+        .replace("/var/lib/mosquitto/", &at(""));
+    let _broker = Broker::with(port, &text);
+    let own = |name: &str| {
+        [
+            "--cafile",
+            &at("ca.pem"),
+            "--cert",
+            &at(&format!("{name}.pem")),
+            "--key",
+            &at(&format!("{name}.key")),
+        ]
+        .map(str::to_owned)
+    };
+    let hear = |name: &str| {
+        let own = own(name);
+        Listener::unchecked(port, &own.each_ref().map(String::as_str))
+    };
+    let (operator, other) = (hear("operator"), hear("n2"));
+    let mqtt = format!(
+        "[mqtt]\nurl = \"mqtts://localhost:{port}\"\nca_file = {:?}\ncert_file = {:?}\nkey_file = {:?}\n",
+        at("ca.pem"),
+        at("n1.pem"),
+        at("n1.key")
+    );
+    let field = Field::new(&mqtt, 2, "rate_hz = 20.0", "");
+    let mut daemon = field.start();
+    operator.wait(DETECTION, |heard| heard.len() > 5);
+    let publish = |name: &str, topic: &str| {
+        let own = own(name);
+        let to =
+            ["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "311", "-q", "1", "-t", topic, "-m", "forged"];
+        run("mosquitto_pub", &[&own.each_ref().map(String::as_str)[..], &to].concat());
+    };
+    publish("n2", "fieldmark/n1/status");
+    publish("n2", "fieldmark/n1/pond/detection");
+    publish("n2", "fieldmark/n2/info");
+    operator.wait("fieldmark/n2/info", |heard| heard == ["forged"]);
+    assert_eq!(operator.all().iter().filter(|(_, payload)| payload == "forged").count(), 1);
+    assert!(other.all().is_empty(), "{:?}", other.all());
+    field.stop(&mut daemon, &operator);
+}
+
+/// Sequence numbers in the Parquet files of `folder`, sorted.
+fn in_parquet(folder: &Path) -> Vec<u64> {
+    use arrow::array::AsArray as _;
+    use arrow::datatypes::UInt64Type;
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    let mut numbers = Vec::new();
+    let Ok(entries) = std::fs::read_dir(folder) else { return numbers };
+    for entry in entries.filter_map(Result::ok) {
+        if entry.path().extension().is_none_or(|extension| extension != "parquet") {
+            continue;
+        }
+        let file = std::fs::File::open(entry.path()).expect("a file");
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(file).and_then(ParquetRecordBatchReaderBuilder::build);
+        for batch in reader.expect("whole files only") {
+            let batch = batch.expect("rows");
+            let seq = batch.column_by_name("seq").expect("seq").as_primitive::<UInt64Type>();
+            numbers.extend_from_slice(seq.values());
+        }
+    }
+    numbers.sort_unstable();
+    numbers
+}
+
+#[test]
+fn recorders_of_parquet_files_that_share_and_die_write_every_event_once() {
+    let port = free_port();
+    let _broker = Broker::persistent(port);
+    let url = format!("mqtt://127.0.0.1:{port}");
+    let field = Field::new(&format!("[mqtt]\nurl = \"{url}\"\n"), 400, "rate_hz = 200.0\nloop = false", "");
+    let (out, spool) = (field.text("events"), field.text("events/spool.sqlite"));
+    let start = |name: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fieldmark"));
+        command.args(["record", "--broker", &url, "--out", &out, "--name", name, "--group", "archive"]);
+        command.args(["--format", "parquet", "--roll-events", "20", "--roll-s", "1"]);
+        Recorder(command.spawn().expect("a recorder"))
+    };
+    let listener = Listener::start(port, "5");
+    let mut first = start("one");
+    wait_until_recording(port, &spool);
+    let second = start("two");
+    let mut daemon = field.start();
+    // One dies again and again; the broker keeps its share until it is back.
+    for heard in [30, 80, 130] {
+        listener.wait(DETECTION, |now| now.len() > heard);
+        drop(first);
+        first = start("one");
+    }
+    listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
+    field.stop(&mut daemon, &listener);
+    let sent = listener.on(DETECTION).len() as u64;
+    let begun = std::time::Instant::now();
+    let whole = |numbers: &[u64]| numbers.iter().copied().eq(0..sent);
+    while !whole(&in_parquet(Path::new(&out))) {
+        assert!(begun.elapsed().as_secs() < 60, "{sent} were sent: {:?}", in_parquet(Path::new(&out)));
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    // Whoever ends in order leaves nothing behind, and nothing came twice.
+    for mut recorder in [first, second] {
+        run("kill", &["-TERM", &recorder.0.id().to_string()]);
+        assert!(recorder.0.wait().expect("a child").success());
+    }
+    assert!(whole(&in_parquet(Path::new(&out))));
+}

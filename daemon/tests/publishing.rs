@@ -212,3 +212,61 @@ fn in_a_terminal_watch_is_a_table_with_the_age_of_each_cameras_newest_answer() {
     let row = shown.lines().rev().find(|line| line.contains("pond")).expect("a row of the camera");
     assert!(row.contains("n1") && row.contains("online") && row.contains(" s "), "{row}");
 }
+
+/// A session of its own at the broker, for what was published while it was away.
+fn collect(port: u16, count: &str) -> String {
+    let heard = std::process::Command::new("mosquitto_sub")
+        .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5", "-c", "-i", "collector", "-x", "3600"])
+        .args(["-q", "1", "-t", "test/queued", "-C", count, "-W", "20"])
+        .output()
+        .expect("mosquitto_sub");
+    String::from_utf8_lossy(&heard.stdout).into_owned()
+}
+
+fn tell(port: u16, arguments: &[&str]) {
+    let to = ["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "5", "-q", "1"];
+    let told = std::process::Command::new("mosquitto_pub").args(to).args(arguments).status();
+    assert!(told.expect("mosquitto_pub").success());
+}
+
+#[test]
+fn what_the_embedded_broker_keeps_survives_a_restart_a_kill_and_damage() {
+    let port = free_port();
+    let broker = format!("[broker]\nembedded = true\nlisten = \"127.0.0.1:{port}\"\n");
+    let field = Field::new(&broker, 2, "rate_hz = 20.0", "");
+    let mut daemon = field.start();
+    Listener::start(port, "5").wait(STATUS, |heard| heard == ["online"]);
+    tell(port, &["-r", "-t", "test/kept", "-m", "one"]);
+    // Subscribes and leaves: what comes now is kept for it.
+    tell(port, &["-r", "-t", "test/queued", "-m", "before"]);
+    assert_eq!(collect(port, "1"), "before\n");
+    tell(port, &["-t", "test/queued", "-m", "while away"]);
+    field.end(&mut daemon);
+    let mut daemon = field.start();
+    Listener::start(port, "311").wait("test/kept", |heard| heard == ["one"]);
+    assert_eq!(collect(port, "1"), "while away\n");
+    tell(port, &["-r", "-t", "test/kept", "-m", "two"]);
+    daemon.signal("-KILL");
+    daemon.wait();
+    let mut daemon = field.start();
+    let listener = Listener::start(port, "311");
+    listener.wait("test/kept", |heard| heard == ["two"]);
+    listener.wait(DETECTION, |heard| heard.len() > 5);
+    field.stop(&mut daemon, &listener);
+    // Whatever became of its files, the node runs.
+    let mut folders = vec![field.path("state/broker-n1")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("a file").path()) {
+            if entry.is_dir() {
+                folders.push(entry);
+            } else {
+                std::fs::write(entry, [0xA5; 700]).expect("write");
+            }
+        }
+    }
+    let mut daemon = field.start();
+    let listener = Listener::start(port, "311");
+    listener.wait(STATUS, |heard| heard.ends_with(&["online".into()]));
+    listener.wait(DETECTION, |heard| heard.len() > 5);
+    field.stop(&mut daemon, &listener);
+}

@@ -9,7 +9,7 @@ use super::listen::{passing_by, settings};
 use super::{BrokerArguments, Failure};
 use crate::command::{CommandKind, Request};
 use crate::config::NodeName;
-use crate::publish::line::{Happening, Line};
+use crate::publish::line::{Happening, Line, NotDelivered, Receipt};
 use crate::publish::messages::{Reply, ReplyState};
 use crate::publish::outbox::Delivery;
 use crate::publish::topics::Topics;
@@ -60,24 +60,41 @@ pub(super) fn execute(arguments: &CmdArguments) -> Result<(), Failure> {
 async fn ask(arguments: &CmdArguments, topics: &Topics, kind: CommandKind) -> Result<ReplyState, Failure> {
     let mqtt = settings(&arguments.broker)?;
     let mut line = Line::open(&mqtt, &passing_by("cmd"))?;
-    let sender = line.sender();
-    let id = ulid::Ulid::generate().to_string();
-    let mut sent = false;
-    while let Some(happening) = line.next().await {
-        match happening {
-            Happening::Connected(_) => {
-                sender.subscribe(&topics.reply(&id)).await;
-                if !sent {
-                    sent = true;
-                    let (topic, payload) = (topics.command(kind.name(), &id), arguments.payload.clone());
-                    let payload = Bytes::from(payload);
-                    let _ = sender.publish(&topic, payload, Delivery::AtLeastOnce, false).await;
-                }
+    let (sender, id) = (line.sender(), ulid::Ulid::generate().to_string());
+    let reply = topics.reply(&id);
+    let (mut subscribing, mut sent): (Option<Receipt>, bool) = (None, false);
+    loop {
+        let subscribed = async {
+            match &mut subscribing {
+                Some(receipt) => receipt.await,
+                None => std::future::pending().await,
             }
-            Happening::Lost(lost) => {
+        };
+        let happening = tokio::select! {
+            outcome = subscribed => {
+                subscribing = None;
+                match outcome {
+                    // Not before: a node can be quicker than the broker is with the subscription.
+                    Ok(()) if !sent => {
+                        sent = true;
+                        let (topic, payload) = (topics.command(kind.name(), &id), arguments.payload.clone());
+                        let _ = sender.publish(&topic, Bytes::from(payload), Delivery::AtLeastOnce, false).await;
+                    }
+                    Err(NotDelivered::Refused(reason)) => {
+                        return Err(anyhow::anyhow!("the broker does not let us read {reply}: {reason}").into());
+                    }
+                    Ok(()) | Err(NotDelivered::Lost) => {}
+                }
+                continue;
+            }
+            happening = line.next() => happening,
+        };
+        match happening {
+            Some(Happening::Connected(_)) => subscribing = sender.subscribed(&reply).await,
+            Some(Happening::Lost(lost)) => {
                 eprintln!("no connection to the broker {}: {}; trying again", mqtt.url, lost.reason);
             }
-            Happening::Message(message) => {
+            Some(Happening::Message(message)) => {
                 let Ok(reply) = serde_json::from_slice::<Reply>(&message.payload) else { continue };
                 show(&reply, arguments.json);
                 if matches!(reply.state, ReplyState::Done | ReplyState::Failed) {
@@ -85,9 +102,9 @@ async fn ask(arguments: &CmdArguments, topics: &Topics, kind: CommandKind) -> Re
                     return Ok(reply.state);
                 }
             }
+            None => return Err(Failure::told()),
         }
     }
-    Err(Failure::told())
 }
 
 fn show(reply: &Reply, json: bool) {

@@ -109,8 +109,10 @@ enum OperatorCommand {
     /// Ask a node to do something; its configuration says what it allows.
     #[command(after_help = "Example: fieldmark cmd pond-node snapshot '{\"camera\":\"pond\"}'")]
     Cmd(cmd::CmdArguments),
-    /// Write events into a SQLite table, each once by its id.
-    #[command(after_help = "Example: fieldmark record --out events.sqlite --group archive --name archive-1")]
+    /// Write events into a SQLite table or Parquet files, each once by its id.
+    #[command(
+        after_help = "Example: fieldmark record --out events.sqlite --group archive --name archive-1\n         fieldmark record --format parquet --out events/"
+    )]
     Record(record::RecordArguments),
 }
 

@@ -130,8 +130,10 @@ impl Desk {
     fn carry_out(&mut self, request: Request, id: &CommandId, kind: &str) {
         let outcome = match request {
             Request::Restart => {
+                // First the reply: the session ends when everything that was said by then is acknowledged.
+                self.equipment.conclude(id, kind, Ok(None));
                 self.ending.send_replace(Ending::Restart);
-                Ok(None)
+                return;
             }
             Request::Snapshot { camera } => {
                 self.equipment.answer(id, kind, ReplyState::Running, None);
@@ -184,7 +186,12 @@ impl Equipment {
     }
 
     async fn snapshot(&self, camera: &str) -> Result<String, Refusal> {
-        let taken = self.snapshots.want(self.camera(camera)?);
+        let number = self.camera(camera)?;
+        let taken = self.snapshots.want(number);
+        // Looked at after the wish is there: a pause in between finds the wish, an earlier one is found here.
+        if self.settings.get().cameras.get(number).is_some_and(|camera| camera.paused) {
+            self.snapshots.refuse(number, &no_picture_of(camera));
+        }
         let late = || Refusal(format!("no frame came from {camera} within {SNAPSHOT_PATIENCE:?}"));
         let outcome = tokio::time::timeout(SNAPSHOT_PATIENCE, taken).await.map_err(|_| late())?;
         outcome.unwrap_or_else(|_| Err("the node is stopping".into())).map_err(Refusal)
@@ -257,7 +264,7 @@ impl Equipment {
             }
             Request::Pause { camera, paused: wanted } => {
                 self.of_camera(&mut settings, &camera)?.paused = wanted;
-                paused = Some((self.camera(&camera)?, wanted));
+                paused = Some((self.camera(&camera)?, wanted, camera));
             }
             Request::Restart | Request::Snapshot { .. } => {}
         }
@@ -265,8 +272,11 @@ impl Equipment {
         if let Some(cut_off) = cut_off {
             (self.cut_off_changed)(cut_off);
         }
-        if let Some((camera, paused)) = paused {
-            (self.pause_changed)(camera, paused);
+        if let Some((number, is_paused, camera)) = paused {
+            if is_paused {
+                self.snapshots.refuse(number, &no_picture_of(&camera));
+            }
+            (self.pause_changed)(number, is_paused);
         }
         keep.map_or(Ok(None), |keep| self.keep(keep))
     }
@@ -288,4 +298,9 @@ impl Equipment {
         kept.write(path).map_err(|error| Refusal(error.to_string()))?;
         Ok(Some(format!("kept in {}", path.display())))
     }
+}
+
+/// Why there is no picture of a camera that is paused.
+fn no_picture_of(camera: &str) -> String {
+    format!("{camera} is paused and takes no pictures: resume it first")
 }

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use super::camera::{CameraConfig, camera};
 use super::model::{ModelConfig, model};
@@ -46,6 +47,8 @@ impl NodeName {
 pub struct BrokerConfig {
     /// Address it listens on.
     pub listen: SocketAddr,
+    /// Where it keeps what is to survive a restart; `None` keeps it in memory only.
+    pub folder: Option<PathBuf>,
 }
 
 /// Everything, checked.
@@ -79,14 +82,18 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let broker = broker(&raw.broker)?;
+        let listen = listen(&raw.broker)?;
         if raw.camera.is_empty() {
             let rule = "there is no camera: add a table [camera.NAME] with source = \"files\" or \"v4l\"";
             return refuse("camera", "{}", rule);
         }
         let node = raw.node.unwrap_or_else(host_name);
-        let (node, mqtt) = (NodeName::new(&node)?, mqtt(raw.mqtt, broker.as_ref())?);
+        let (node, mqtt) = (NodeName::new(&node)?, mqtt(raw.mqtt, listen)?);
         let outbox = outbox(&raw.outbox, &node, mqtt.batch)?;
+        let broker = match listen {
+            Some(listen) => Some(broker(listen, &raw.broker, &node, &outbox)?),
+            None => None,
+        };
         Ok(Self {
             node,
             model: model(raw.model, &raw.place)?,
@@ -110,7 +117,8 @@ fn host_name() -> String {
     name.unwrap_or_default().trim().to_owned()
 }
 
-fn broker(raw: &RawBroker) -> Result<Option<BrokerConfig>, ConfigError> {
+/// Where the embedded broker listens; `None` where there is to be none.
+fn listen(raw: &RawBroker) -> Result<Option<SocketAddr>, ConfigError> {
     let text = raw.listen.as_deref().unwrap_or("127.0.0.1:1883");
     let Ok(listen) = text.parse::<SocketAddr>() else {
         let rule = "give address:port, such as 127.0.0.1:1883, or 0.0.0.0:1883 for every interface";
@@ -119,7 +127,24 @@ fn broker(raw: &RawBroker) -> Result<Option<BrokerConfig>, ConfigError> {
     if listen.port() == 0 {
         return refuse("broker.listen", format!("{text:?}"), "give a port from 1 to 65535");
     }
-    Ok(raw.embedded.unwrap_or(false).then_some(BrokerConfig { listen }))
+    Ok(raw.embedded.unwrap_or(false).then_some(listen))
+}
+
+/// What it keeps lies beside the outbox.
+fn broker(
+    listen: SocketAddr,
+    raw: &RawBroker,
+    node: &NodeName,
+    outbox: &OutboxConfig,
+) -> Result<BrokerConfig, ConfigError> {
+    let folder = match (raw.persistence, outbox.folder()) {
+        (Some(true), None) => {
+            return refuse("broker.persistence", true, "remove it, or set outbox.durable = true");
+        }
+        (Some(false), _) => None,
+        (_, folder) => folder.map(|folder| folder.join(format!("broker-{}", node.as_str()))),
+    };
+    Ok(BrokerConfig { listen, folder })
 }
 
 #[cfg(test)]
@@ -143,6 +168,17 @@ mod tests {
     }
 
     #[test]
+    fn the_embedded_broker_is_as_durable_as_the_outbox_unless_something_else_is_said() {
+        let folder = |lines: &str| {
+            let text = format!("node = \"n1\"\n[broker]\nembedded = true\n{lines}\n{CAMERA}");
+            load_text(&text).expect("good").broker.expect("a broker").folder
+        };
+        assert_eq!(folder("[outbox]\nfolder = \"/var/x\""), Some("/var/x/broker-n1".into()));
+        assert_eq!(folder("persistence = false\n[outbox]\nfolder = \"/var/x\""), None);
+        assert_eq!(folder("[outbox]\ndurable = false"), None);
+    }
+
+    #[test]
     fn refusals_name_key_value_and_what_is_allowed() {
         let base = format!("node = \"n\"\n[mqtt]\nurl = \"mqtt://h\"\n{CAMERA}");
         insta::assert_snapshot!(refusal(&format!("{base}rate_hz = 0")), @"camera.pond.rate_hz = 0: give pictures a second from 0.001 to 1000");
@@ -151,6 +187,7 @@ mod tests {
         insta::assert_snapshot!(refusal(&base.replace("mqtt://h", "http://h")), @r#"mqtt.url = "http://h": give mqtt://host:port, mqtts://host:port for TLS, or ws:// and wss:// for WebSocket (user name and password have their own keys)"#);
         insta::assert_snapshot!(refusal(&base.replace("\"n\"", "\"a/b\"")), @r#"node = "a/b": give 1 to 64 letters, digits, - _ or . (it becomes an MQTT topic level; `fleet` and `release` are taken)"#);
         insta::assert_snapshot!(refusal(&base.replace("pond", "status")), @r#"camera = "status": name a camera with 1 to 64 of a-z, 0-9, - and _, and not one of status, info, metrics, cmd, reply, model"#);
+        insta::assert_snapshot!(refusal(&format!("{base}[broker]\nembedded = true\npersistence = true\n[outbox]\ndurable = false")), @"broker.persistence = true: remove it, or set outbox.durable = true");
         insta::assert_snapshot!(refusal(CAMERA), @"mqtt.url = (absent): say where the broker is, such as mqtt://broker.local:1883, or set broker.embedded = true");
     }
 }

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::checked::BrokerConfig;
 use super::raw::RawMqtt;
 use super::refusal::{ConfigError, number, refuse, whole};
 
@@ -178,10 +177,10 @@ impl MqttConfig {
     }
 }
 
-pub(super) fn mqtt(raw: RawMqtt, embedded: Option<&BrokerConfig>) -> Result<MqttConfig, ConfigError> {
+pub(super) fn mqtt(raw: RawMqtt, embedded: Option<SocketAddr>) -> Result<MqttConfig, ConfigError> {
     let url = match (&raw.url, embedded) {
         (Some(url), _) => BrokerUrl::parse("mqtt.url", url)?,
-        (None, Some(broker)) => loopback(broker.listen),
+        (None, Some(listen)) => loopback(listen),
         (None, None) => {
             let rule =
                 "say where the broker is, such as mqtt://broker.local:1883, or set broker.embedded = true";

@@ -185,6 +185,8 @@ pub struct RawBroker {
     pub embedded: Option<bool>,
     /// `address:port` it listens on.
     pub listen: Option<String>,
+    /// Keep retained messages, sessions and what waits for them over a restart; as `outbox.durable` where it is not said.
+    pub persistence: Option<bool>,
 }
 
 /// `[log]`.

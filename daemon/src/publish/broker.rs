@@ -1,8 +1,9 @@
-//! The broker inside the daemon, for a demonstration or a station of its own: MQTT 5 and 3.1.1, retained
-//! messages and wills, everything in memory, anybody may connect.
+//! The broker inside the daemon, for a demonstration or a station of its own: MQTT 5 and 3.1.1, retained messages,
+//! wills, sessions that survive a restart; anybody may connect.
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +15,13 @@ use mqtt5::broker::{
 };
 use tokio::sync::watch;
 
+use crate::config;
+
 /// Largest packet it takes.
 const MAX_PACKET_BYTES: usize = 4 << 20;
+/// What it keeps for a client that is away, at most.
+const MOST_QUEUED: usize = 100_000;
+const MOST_QUEUED_BYTES: usize = 128 << 20;
 
 /// The broker could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -48,28 +54,35 @@ impl BrokerEventHandler for Departures {
 }
 
 impl EmbeddedBroker {
-    /// Starts listening on `listen`.
+    /// Starts listening. A folder that cannot be used is told, and the broker keeps everything in memory: the node
+    /// works on.
     ///
     /// # Errors
     /// If the address cannot be had.
-    pub async fn start(listen: SocketAddr) -> Result<Self, EmbeddedBrokerError> {
+    pub async fn start(config: &config::BrokerConfig) -> Result<Self, EmbeddedBrokerError> {
+        let listen = config.listen;
         let failed = |reason: String| EmbeddedBrokerError { listen, reason };
         // The broker tells of a taken port in its log only; a bind of our own tells here.
         drop(std::net::TcpListener::bind(listen).map_err(|error| failed(error.to_string()))?);
         if !listen.ip().is_loopback() {
             tracing::warn!(%listen, "the embedded broker lets anybody on this network read and write");
         }
-        let storage = StorageConfig::new().with_backend(StorageBackend::Memory).with_persistence(false);
-        let auth = AuthConfig { allow_anonymous: true, ..AuthConfig::default() };
         let (leaving, left) = watch::channel(String::new());
-        let config = BrokerConfig::default()
-            .with_event_handler(Arc::new(Departures(leaving)))
-            .with_bind_address(listen)
-            .with_max_packet_size(MAX_PACKET_BYTES)
-            .with_storage(storage)
-            .with_sys_topics_enabled(false)
-            .with_auth(auth);
-        let broker = MqttBroker::with_config(config).await.map_err(|error| failed(error.to_string()))?;
+        let leaving = Arc::new(Departures(leaving));
+        let broker = match &config.folder {
+            None => with_storage(listen, &leaving, in_memory()).await,
+            Some(folder) => match with_storage(listen, &leaving, in_folder(folder)).await {
+                Err(error) => {
+                    tracing::error!(
+                        folder = %folder.display(),
+                        "the embedded broker cannot keep anything: {error}; it keeps retained messages and sessions in memory"
+                    );
+                    with_storage(listen, &leaving, in_memory()).await
+                }
+                broker => broker,
+            },
+        };
+        let broker = broker.map_err(|error| failed(error.to_string()))?;
         let mut broker = broker.with_auth_provider(Arc::new(AllowAllAuthProvider));
         let shutdown = broker.shutdown_handle();
         let task = tokio::spawn(async move {
@@ -90,4 +103,32 @@ impl EmbeddedBroker {
         // Clients that do not answer are not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.task).await;
     }
+}
+
+fn in_memory() -> StorageConfig {
+    StorageConfig::new().with_backend(StorageBackend::Memory).with_persistence(false)
+}
+
+fn in_folder(folder: &Path) -> StorageConfig {
+    StorageConfig::new()
+        .with_backend(StorageBackend::File)
+        .with_base_dir(folder.into())
+        .with_max_queued_messages_per_client(MOST_QUEUED)
+        .with_max_queued_bytes_per_client(MOST_QUEUED_BYTES)
+}
+
+async fn with_storage(
+    listen: SocketAddr,
+    leaving: &Arc<Departures>,
+    storage: StorageConfig,
+) -> mqtt5::Result<MqttBroker> {
+    let auth = AuthConfig { allow_anonymous: true, ..AuthConfig::default() };
+    let config = BrokerConfig::default()
+        .with_event_handler(Arc::clone(leaving) as Arc<dyn BrokerEventHandler>)
+        .with_bind_address(listen)
+        .with_max_packet_size(MAX_PACKET_BYTES)
+        .with_storage(storage)
+        .with_sys_topics_enabled(false)
+        .with_auth(auth);
+    MqttBroker::with_config(config).await
 }

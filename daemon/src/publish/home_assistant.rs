@@ -118,6 +118,8 @@ fn camera_components(node: &str, topics: &Topics, camera: &CameraName) -> [(Stri
             json!({
                 "state_topic": last, "value_template": "{{ value_json.taxon.name }}",
                 "json_attributes_topic": last, "icon": "mdi:leaf",
+                // A camera that left has an empty one.
+                "json_attributes_template": "{{ value or '{}' }}",
             }),
         ),
         described(

@@ -163,6 +163,21 @@ pub struct QueueCounts {
     pub durable: bool,
 }
 
+/// How a camera's frames went since the last `metrics`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Frames captured a second.
+    pub captured_hz: f64,
+    /// Frames decided a second.
+    pub inferred_hz: f64,
+    /// Milliseconds from pixels to decision, mean of those frames; absent where there were none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_mean_ms: Option<f64>,
+    /// The longest of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_max_ms: Option<f64>,
+}
+
 /// `fieldmark/N/metrics`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
@@ -174,6 +189,12 @@ pub struct Metrics {
     pub uptime_s: u64,
     /// Frames by camera: captured = inferred + dropped + skipped + waiting, and still a part of skipped.
     pub cameras: BTreeMap<String, CameraCounts>,
+    /// Rates and latencies by camera, since the last message.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub rates: BTreeMap<String, Rates>,
+    /// Degrees Celsius by the kernel's thermal zone; absent where the machine has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub temperatures_c: BTreeMap<String, f64>,
     /// Messages.
     pub queue: QueueCounts,
     /// Memory in use, bytes; absent where the kernel does not tell.
@@ -362,11 +383,19 @@ mod tests {
     #[test]
     fn metrics_have_these_fields() {
         let counts = CameraCounts { captured: 10, inferred: 6, dropped: 2, skipped: 2, still: 1, waiting: 0 };
+        let rates = Rates {
+            captured_hz: 5.0,
+            inferred_hz: 3.0,
+            latency_mean_ms: Some(18.2),
+            latency_max_ms: Some(40.5),
+        };
         let metrics = Metrics {
             v: VERSION,
             time: time(),
             uptime_s: 60,
             cameras: BTreeMap::from([("pond".into(), counts)]),
+            rates: BTreeMap::from([("pond".into(), rates)]),
+            temperatures_c: BTreeMap::from([("CPU-therm".into(), 48.5)]),
             queue: QueueCounts {
                 waiting: 1,
                 in_flight: 2,

@@ -54,6 +54,9 @@ pub struct Session {
     in_flight: usize,
     max_packet: usize,
     limits: Option<BrokerLimits>,
+    /// Subscriptions the broker has not confirmed yet.
+    subscribing: JoinSet<(String, Result<(), NotDelivered>)>,
+    subscribed: bool,
     greeted: bool,
     told_lost: bool,
     pace: Pace,
@@ -95,6 +98,8 @@ impl Session {
             in_flight: mqtt.in_flight.into(),
             max_packet: mqtt.max_packet as usize,
             limits: None,
+            subscribing: JoinSet::new(),
+            subscribed: false,
             greeted: false,
             told_lost: false,
             pace: Pace::new(mqtt.max_bytes_per_second, mqtt.batch),
@@ -169,8 +174,13 @@ impl Session {
 
     /// Sends what can be sent, then waits for anything to happen.
     async fn step(&mut self, stop: &mut watch::Receiver<bool>) {
-        // What was in flight when the last connection was lost comes back first: it is older than all that waits.
-        if self.limits.is_some() && !self.greeted && self.flying.is_empty() {
+        if self.limits.is_some() && !self.subscribed {
+            self.subscribe().await;
+        }
+        // What was in flight when the last connection was lost comes back first: it is older than all that waits. And
+        // whoever hears `online` may ask something at once.
+        let heard = self.subscribed && self.subscribing.is_empty();
+        if self.limits.is_some() && !self.greeted && heard && self.flying.is_empty() {
             self.greet().await;
         }
         let until = self.send_waiting().await;
@@ -186,6 +196,11 @@ impl Session {
                 if let Ok(outcome) = outcome { self.settle(outcome) }
             }
             Some(happening) = self.line.next() => self.happened(happening),
+            Some(outcome) = self.subscribing.join_next() => {
+                if let Ok((filter, Err(NotDelivered::Refused(reason)))) = outcome {
+                    tracing::error!(filter, "the broker refused a subscription: {reason}; check its access rules");
+                }
+            }
             () = self.outbox.filled() => {}
             _ = stop.changed() => {}
             () = tokio::time::sleep_until(until.unwrap_or(later)) => {}
@@ -215,11 +230,18 @@ impl Session {
         None
     }
 
+    async fn subscribe(&mut self) {
+        self.subscribed = true;
+        for filter in &self.subscriptions {
+            if let Some(receipt) = self.sender.subscribed(filter).await {
+                let filter = filter.clone();
+                self.subscribing.spawn(async move { (filter, receipt.await) });
+            }
+        }
+    }
+
     async fn greet(&mut self) {
         self.greeted = true;
-        for filter in &self.subscriptions {
-            self.sender.subscribe(filter).await;
-        }
         if !self.stopping {
             let _ = self.publish_status(status::ONLINE).await;
             self.outbox.tell_again();
@@ -279,6 +301,7 @@ impl Session {
         match happening {
             Happening::Connected(limits) => {
                 (self.limits, self.greeted, self.told_lost) = (Some(limits), false, false);
+                (self.subscribing, self.subscribed) = (JoinSet::new(), false);
                 let broker = limits.max_packet.map_or(usize::MAX, |max| max as usize);
                 let longest_topic = 256;
                 self.outbox.set_max_payload(

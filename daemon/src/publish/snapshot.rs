@@ -71,6 +71,13 @@ impl Snapshots {
         receiver
     }
 
+    /// Tells everybody who waits for a picture of `camera` why there will be none.
+    pub fn refuse(&self, camera: usize, reason: &str) {
+        let Some(desire) = self.cameras.get(camera) else { return };
+        desire.wanted.store(false, Ordering::Relaxed);
+        desire.tell(&Err(reason.into()));
+    }
+
     /// Whether somebody waits for a picture of `camera`.
     #[must_use]
     pub fn wanted(&self, camera: usize) -> bool {
@@ -90,6 +97,14 @@ impl Snapshots {
 }
 
 impl Desire {
+    fn tell(&self, outcome: &Result<String, String>) {
+        let waiters = std::mem::take(&mut *self.waiters.lock().unwrap_or_else(PoisonError::into_inner));
+        for waiter in waiters {
+            // Whoever asked may have given up.
+            let _ = waiter.send(outcome.clone());
+        }
+    }
+
     fn is_due(&self, every: Duration) -> bool {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         let due = last.is_none_or(|last| last.elapsed() >= every);
@@ -123,11 +138,7 @@ impl Developer {
                 }
             };
             let Some(desire) = self.snapshots.cameras.get(camera) else { continue };
-            let waiters = std::mem::take(&mut *desire.waiters.lock().unwrap_or_else(PoisonError::into_inner));
-            for waiter in waiters {
-                // Whoever asked may have given up.
-                let _ = waiter.send(told.clone());
-            }
+            desire.tell(&told);
         }
     }
 }

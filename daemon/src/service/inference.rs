@@ -188,6 +188,7 @@ impl Inference {
                 return Outcome::Undecided;
             }
         };
+        self.teller.node.decided(camera, answer.latency_ms);
         self.probabilities.clear();
         self.probabilities.extend_from_slice(self.decider.probabilities());
         let (time, now) = (frame.time, Instant::now());

@@ -1,6 +1,8 @@
 //! What the kernel says of the machine and of this process.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 /// `ntp` where systemd-timesyncd has set the clock since boot, `unsynchronised` where nobody is known to have.
 pub(super) fn time_source() -> &'static str {
@@ -13,4 +15,43 @@ pub(super) fn rss_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
+/// Degrees Celsius by thermal zone, such as `CPU-therm` of a Jetson.
+pub(super) fn temperatures() -> BTreeMap<String, f64> {
+    temperatures_in(Path::new("/sys/class/thermal"))
+}
+
+fn temperatures_in(folder: &Path) -> BTreeMap<String, f64> {
+    let Ok(zones) = fs::read_dir(folder) else { return BTreeMap::new() };
+    let zones = zones.filter_map(Result::ok).filter_map(|zone| {
+        let name = fs::read_to_string(zone.path().join("type")).ok()?;
+        // A zone whose sensor is switched off has a file that cannot be read.
+        let thousandths: i32 = fs::read_to_string(zone.path().join("temp")).ok()?.trim().parse().ok()?;
+        Some((name.trim().to_owned(), f64::from(thousandths) / 1000.0))
+    });
+    zones.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_that_can_be_read_are_told_by_their_name() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (zone, kind, temperature) in [
+            ("thermal_zone0", "CPU-therm\n", "48500\n"),
+            ("thermal_zone1", "GPU-therm\n", "-1500\n"),
+            ("thermal_zone2", "off\n", ""),
+            ("cooling_device0", "fan\n", "none"),
+        ] {
+            fs::create_dir(folder.path().join(zone)).expect("a folder");
+            fs::write(folder.path().join(zone).join("type"), kind).expect("write");
+            fs::write(folder.path().join(zone).join("temp"), temperature).expect("write");
+        }
+        let wanted = [("CPU-therm".to_owned(), 48.5), ("GPU-therm".to_owned(), -1.5)];
+        assert_eq!(temperatures_in(folder.path()), BTreeMap::from(wanted));
+        assert!(temperatures_in(Path::new("/nowhere")).is_empty());
+    }
 }

@@ -3,6 +3,7 @@
 mod inference;
 pub mod logging;
 mod machine;
+mod meter;
 mod node;
 mod notify;
 mod progress;

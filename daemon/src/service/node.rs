@@ -8,7 +8,8 @@ use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Notify;
 
-use super::machine::{rss_bytes, time_source};
+use super::machine::{rss_bytes, temperatures, time_source};
+use super::meter::Meter;
 use crate::alert::Worth;
 use crate::capture::{CameraCounts, CameraState, StateChange};
 use crate::config::{CameraName, Config};
@@ -34,6 +35,7 @@ pub(super) struct Node {
     identity: ModelIdentity,
     engine: String,
     outbox: Arc<Outbox>,
+    meter: Meter,
     /// How each camera was last told to be, pauses aside.
     states: Mutex<BTreeMap<usize, CameraStatus>>,
     /// Cameras whose frames make tracks.
@@ -84,6 +86,7 @@ impl Node {
             name: config.node.as_str().into(),
             boot,
             begun: Instant::now(),
+            meter: Meter::new(cameras.len(), Instant::now()),
             camera_names: info.cameras.clone(),
             cameras,
             topics,
@@ -245,7 +248,12 @@ impl Node {
         }
         let topic = self.topics.detection(camera);
         self.outbox.put(Message { topic, payload: payload.clone(), class: Class::Detection });
-        self.outbox.put(retained(self.topics.last(camera), payload));
+        self.outbox.put(Message { topic: self.topics.last(camera), payload, class: Class::Last });
+    }
+
+    /// Notes how long a frame took, whether or not it is worth a message.
+    pub(super) fn decided(&self, camera: usize, latency_ms: f64) {
+        self.meter.decided(camera, latency_ms);
     }
 
     pub(super) fn measured(&self, cameras: BTreeMap<String, CameraCounts>) {
@@ -253,6 +261,8 @@ impl Node {
             v: VERSION,
             time: wire_time(jiff::Timestamp::now()),
             uptime_s: self.begun.elapsed().as_secs(),
+            rates: self.meter.look(&self.camera_names, &cameras, Instant::now()),
+            temperatures_c: temperatures(),
             cameras,
             queue: self.outbox.counts(),
             rss_bytes: rss_bytes(),

@@ -69,7 +69,7 @@ pub async fn run(config: &Config, written: Written, decider: Decider) -> Result<
     let manager = ServiceManager::from_environment();
     repeats::limit();
     let broker = match &config.broker {
-        Some(broker) => Some(EmbeddedBroker::start(broker.listen).await?),
+        Some(broker) => Some(EmbeddedBroker::start(broker).await?),
         None => None,
     };
     let boot = ulid::Ulid::generate().to_string();

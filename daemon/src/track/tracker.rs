@@ -23,6 +23,18 @@ pub enum EventType {
     End,
 }
 
+impl EventType {
+    /// As messages name it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Update => "update",
+            Self::End => "end",
+        }
+    }
+}
+
 /// The track an event belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Track {

@@ -115,6 +115,7 @@ pub(super) static KEYS: &[Key] = &[
     switch("home_assistant.discovery", "false", "Announce the node to Home Assistant ([home-assistant.md](home-assistant.md))."),
     switch("broker.embedded", "false", "Run a broker inside the daemon."),
     other("broker.listen", "\"127.0.0.1:1883\"", "address:port", "Where it listens; anybody who reaches it may read and write."),
+    switch("broker.persistence", "", "Keep what it retains, sessions and what waits for them over a restart, beside the outbox; as `outbox.durable` where it is not said."),
     other("log.level", "\"info\"", "error, warn, info, debug, trace, or a list of module=level", "What is logged.").reload(),
     choice("camera.NAME.source", "", &["files", "v4l", "gstreamer"], "Where frames come from. NAME: a-z, 0-9, - and _."),
     switch("camera.NAME.optional", "false", "Whether the service is ready without this camera ever having streamed."),

@@ -85,6 +85,12 @@ pub struct Incoming {
 }
 
 impl Incoming {
+    /// A message that came from nowhere and need not be acknowledged.
+    #[cfg(test)]
+    pub(crate) fn unacknowledged(topic: &str, payload: Vec<u8>) -> Self {
+        Self { topic: topic.into(), payload: payload.into(), retained: false, acknowledge: None }
+    }
+
     /// Tells the broker that the message is safe.
     pub fn acknowledge(self) {
         if let Some(acknowledge) = self.acknowledge {
@@ -189,18 +195,16 @@ impl Sender {
 
     /// Asks for the messages on `filter`, with QoS 1.
     pub async fn subscribe(&self, filter: &str) {
-        let outcome = match &self.0 {
-            Client::V3(client) => client
-                .subscribe(filter, rumqttc_v4::mqttbytes::QoS::AtLeastOnce)
-                .await
-                .map_err(|error| error.to_string()),
-            Client::V5(client) => client
-                .subscribe(filter, rumqttc::mqttbytes::QoS::AtLeastOnce)
-                .await
-                .map_err(|error| error.to_string()),
-        };
-        if let Err(error) = outcome {
-            tracing::error!(filter, "cannot subscribe: {error}");
+        // Whoever does not wait hears what comes, from whenever the broker has it.
+        let _ = self.subscribed(filter).await;
+    }
+
+    /// As [`Self::subscribe`]; the receipt resolves when the subscription is in force. The client sends messages past
+    /// subscriptions that were asked for earlier: an answer to a message can come before the subscription to it.
+    pub async fn subscribed(&self, filter: &str) -> Option<Receipt> {
+        match &self.0 {
+            Client::V3(client) => v3::subscribe(client, filter).await,
+            Client::V5(client) => v5::subscribe(client, filter).await,
         }
     }
 }

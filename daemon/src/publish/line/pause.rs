@@ -36,3 +36,18 @@ pub(super) fn advised(error: &str, refused_credentials: bool, input_output: bool
         error.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_half_a_minute_never_end_and_differ_from_node_to_node() {
+        let some = || Pauses::new().0.take(50).collect::<Vec<_>>();
+        let (one, other) = (some(), some());
+        assert_eq!(one.len(), 50);
+        assert!(one[0] >= Duration::from_millis(500) && one[0] <= Duration::from_secs(1), "{:?}", one[0]);
+        assert!(one[20..].iter().all(|pause| (LONGEST..=2 * LONGEST).contains(pause)), "{one:?}");
+        assert_ne!(one, other);
+    }
+}

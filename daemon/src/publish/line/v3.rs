@@ -6,7 +6,8 @@ use rumqttc_v4::mqttbytes::QoS;
 use rumqttc_v4::mqttbytes::v4::{ConnectReturnCode, LastWill, Packet, Publish};
 use rumqttc_v4::{
     AckMode, AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
-    NoticeFailureReason, PublishOptions, TlsConfiguration, Transport as Carrier,
+    NoticeFailureReason, PublishOptions, StateError, SubscribeNoticeError, TlsConfiguration,
+    Transport as Carrier,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -94,6 +95,17 @@ pub(super) async fn publish(
     Some(Box::pin(async move { notice.wait_completion_async().await.map_err(|_| NotDelivered::Lost) }))
 }
 
+pub(super) async fn subscribe(client: &AsyncClient, filter: &str) -> Option<Receipt> {
+    let sent = client.subscribe_tracked(filter, QoS::AtLeastOnce).await;
+    let notice = sent.inspect_err(|error| tracing::error!(filter, "cannot subscribe: {error}")).ok()?;
+    Some(Box::pin(async move {
+        notice.wait_completion_async().await.map_err(|error| match error {
+            SubscribeNoticeError::V4SubAckFailure(reasons) => NotDelivered::Refused(format!("{reasons:?}")),
+            _ => NotDelivered::Lost,
+        })
+    }))
+}
+
 /// Drives the connection until it is closed or nobody listens any more.
 async fn poll(
     mut events: EventLoop,
@@ -116,6 +128,13 @@ async fn poll(
             Ok(_) => continue,
             Err(ConnectionError::RequestsDone) => return,
             Err(error) => {
+                // A broker that keeps the session sends what cannot be read again and again.
+                if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) {
+                    tracing::error!(
+                        "a message for this node cannot be read: the broker is asked to forget what it keeps"
+                    );
+                    let _ = events.mqtt_options.try_set_clean_session(true);
+                }
                 let (lost, heard) = Lost::new(reason(&error));
                 if tell.send(Happening::Lost(lost)).await.is_err() {
                     return;

@@ -5,7 +5,8 @@ use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet, Publish};
 use rumqttc::{
     AckMode, AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
-    NoticeFailureReason, PublishNoticeError, PublishOptions, TlsConfiguration, Transport as Carrier,
+    NoticeFailureReason, PublishNoticeError, PublishOptions, StateError, SubscribeNoticeError,
+    TlsConfiguration, Transport as Carrier,
 };
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -26,7 +27,7 @@ pub(super) fn open(
     let (client, events) = built.map_err(|error| LineError::Options(error.to_string()))?;
     let keep = !mqtt.session_expiry.is_zero();
     let acks = manner.manual_acks.then(|| client.clone());
-    let polling = tokio::spawn(poll(events, tell, keep, acks));
+    let polling = tokio::spawn(poll(events, tell, keep, manner.resume, acks));
     Ok((client, polling))
 }
 
@@ -109,11 +110,23 @@ pub(super) async fn publish(
     }))
 }
 
+pub(super) async fn subscribe(client: &AsyncClient, filter: &str) -> Option<Receipt> {
+    let sent = client.subscribe_tracked(filter, QoS::AtLeastOnce).await;
+    let notice = sent.inspect_err(|error| tracing::error!(filter, "cannot subscribe: {error}")).ok()?;
+    Some(Box::pin(async move {
+        notice.wait_completion_async().await.map_err(|error| match error {
+            SubscribeNoticeError::V5SubAckFailure(reasons) => NotDelivered::Refused(format!("{reasons:?}")),
+            _ => NotDelivered::Lost,
+        })
+    }))
+}
+
 /// Drives the connection until it is closed or nobody listens any more.
 async fn poll(
     mut events: EventLoop,
     tell: mpsc::Sender<Happening>,
     keep_session: bool,
+    resume: bool,
     acks: Option<AsyncClient>,
 ) {
     let mut pauses = Pauses::new();
@@ -132,6 +145,13 @@ async fn poll(
             Ok(_) => continue,
             Err(ConnectionError::RequestsDone) => return,
             Err(error) => {
+                // A broker that keeps the session sends what cannot be read again and again.
+                if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) && !resume {
+                    tracing::error!(
+                        "a message for this node cannot be read: the broker is asked to forget what it keeps"
+                    );
+                    events.options.set_clean_start(true);
+                }
                 let (lost, heard) = Lost::new(reason(&error));
                 if tell.send(Happening::Lost(lost)).await.is_err() {
                     return;

@@ -15,7 +15,9 @@ pub enum Class {
     Reply,
     /// What the broker keeps: only the latest of each topic counts. In memory, told again on every connection.
     State,
-    /// Rates and counts: now or never. In memory.
+    /// The newest event of a camera, which the broker keeps: as a state, but it can wait for the next batch.
+    Last,
+    /// Rates and counts: now or never, only the latest. In memory.
     Metrics,
 }
 
@@ -67,7 +69,7 @@ impl Class {
     /// Whether the broker keeps the message for later subscribers.
     #[must_use]
     pub fn retained(self) -> bool {
-        self == Self::State
+        matches!(self, Self::State | Self::Last)
     }
 
     /// Whether it has to survive the process.

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _, TransactionBehavior, params};
 
 use super::message::Class;
@@ -72,7 +73,7 @@ pub(super) struct Row {
     /// Which run of the daemon decided it.
     pub(super) run: String,
     pub(super) topic: String,
-    pub(super) payload: Vec<u8>,
+    pub(super) payload: Bytes,
 }
 
 /// What of a class stands on the disk.
@@ -202,7 +203,7 @@ impl Store {
                     noted: Duration::from_millis(row.get::<_, i64>(2)?.unsigned_abs()),
                     run: row.get(3)?,
                     topic: row.get(4)?,
-                    payload: row.get(5)?,
+                    payload: row.get::<_, Vec<u8>>(5)?.into(),
                 })
             })?;
             rows.collect::<Result<Vec<_>, _>>()
@@ -342,7 +343,7 @@ fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
             transaction.prepare_cached("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?)")?;
         for row in &batch.rows {
             let (ordinal, class, noted) = (signed(row.ordinal), number(row.class), milliseconds(row.noted));
-            insert.execute(params![ordinal, class, noted, row.run, row.topic, row.payload])?;
+            insert.execute(params![ordinal, class, noted, row.run, row.topic, &row.payload[..]])?;
         }
         let mut see = transaction.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?, ?)")?;
         for (taxon, day) in &batch.seen {

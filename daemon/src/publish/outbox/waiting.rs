@@ -10,7 +10,7 @@ pub type Ordinal = u64;
 
 /// Rows of one lane held ready to be sent: bounds memory however long the queue on the disk is.
 pub(super) const WINDOW: usize = 256;
-/// Replies and metrics held in memory.
+/// Replies held in memory.
 const PASSING: usize = 64;
 
 /// A durable event on its way.
@@ -69,6 +69,8 @@ struct Kept {
     noted: Duration,
     version: u64,
     due: bool,
+    /// The present broker never had it.
+    greeting: bool,
 }
 
 /// Where a message that is being sent came from.
@@ -98,6 +100,9 @@ pub(super) struct Waiting {
     kept: BTreeMap<String, Kept>,
     versions: u64,
     kept_flying: usize,
+    /// Bytes of what the broker keeps that were sent, less those of detections sent since: while it is above zero,
+    /// detections that wait go first, so that neither crowds the other out of a narrow link.
+    kept_ahead: usize,
     passing: VecDeque<Message>,
     passing_flying: usize,
     next: Ordinal,
@@ -119,6 +124,7 @@ impl Default for Waiting {
             kept: BTreeMap::new(),
             versions: 0,
             kept_flying: 0,
+            kept_ahead: 0,
             passing: VecDeque::new(),
             passing_flying: 0,
             next: 1,
@@ -165,11 +171,15 @@ impl Waiting {
                 self.lane(class).fresh.insert(ordinal, entry);
                 self.shrink(memory);
             }
-            Class::State => self.keep(message, noted),
-            Class::Reply | Class::Metrics => {
+            Class::State | Class::Last => self.keep(message, noted),
+            Class::Metrics => {
+                self.push_out(Class::Metrics);
+                self.passing.push_back(message);
+            }
+            Class::Reply => {
                 self.passing.push_back(message);
                 if self.passing.len() > PASSING {
-                    self.push_out_passing();
+                    self.push_out(Class::Reply);
                 }
             }
         }
@@ -178,13 +188,15 @@ impl Waiting {
     fn keep(&mut self, message: Message, noted: Duration) {
         self.versions += 1;
         let version = self.versions;
-        self.kept.insert(message.topic.clone(), Kept { message, noted, version, due: true });
+        let greeting = self.kept.get(&message.topic).is_none_or(|kept| kept.greeting);
+        self.kept.insert(message.topic.clone(), Kept { message, noted, version, due: true, greeting });
     }
 
-    fn push_out_passing(&mut self) {
-        let metrics = self.passing.iter().position(|message| message.class == Class::Metrics);
-        if let Some(message) = self.passing.remove(metrics.unwrap_or(0)) {
-            self.lose(message.class, Loss::Offline);
+    /// Gives up the oldest message of `class` that waits in memory.
+    fn push_out(&mut self, class: Class) {
+        let oldest = self.passing.iter().position(|message| message.class == class);
+        if oldest.and_then(|position| self.passing.remove(position)).is_some() {
+            self.lose(class, Loss::Offline);
         }
     }
 
@@ -201,14 +213,16 @@ impl Waiting {
         *self.counts.dropped.entry(class).or_default().entry(loss).or_default() += 1;
     }
 
-    /// The next message to send, which is then in flight: alerts, replies, what the broker keeps, detections,
-    /// metrics.
+    /// The next message to send, which is then in flight: alerts, replies, what a new broker is to keep, metrics, and
+    /// then in turn what changed of what the broker keeps and detections.
     pub(super) fn take(&mut self, rules: Rules) -> Option<(Place, Message, Sent)> {
         self.take_event(Class::Alert, rules)
             .or_else(|| self.take_passing(Class::Reply))
-            .or_else(|| self.take_kept())
-            .or_else(|| self.take_event(Class::Detection, rules))
+            .or_else(|| self.take_kept(|kept| kept.greeting))
             .or_else(|| if rules.all { self.take_passing(Class::Metrics) } else { None })
+            .or_else(|| if self.kept_ahead > 0 { self.take_event(Class::Detection, rules) } else { None })
+            .or_else(|| self.take_kept(|kept| rules.all || kept.message.class != Class::Last))
+            .or_else(|| self.take_event(Class::Detection, rules))
     }
 
     fn take_event(&mut self, class: Class, rules: Rules) -> Option<(Place, Message, Sent)> {
@@ -224,13 +238,15 @@ impl Waiting {
         };
         lane.flying.insert(ordinal, entry.stored.is_some());
         let message = entry.message.clone();
+        self.kept_ahead = self.kept_ahead.saturating_sub(message.payload.len());
         Some((Place::Event(class, ordinal), message, Sent { entry: Some(entry), noted: None }))
     }
 
-    fn take_kept(&mut self) -> Option<(Place, Message, Sent)> {
-        let kept = self.kept.values_mut().find(|kept| kept.due)?;
-        kept.due = false;
+    fn take_kept(&mut self, wanted: impl Fn(&Kept) -> bool) -> Option<(Place, Message, Sent)> {
+        let kept = self.kept.values_mut().find(|kept| kept.due && wanted(kept))?;
+        (kept.due, kept.greeting) = (false, false);
         self.kept_flying += 1;
+        self.kept_ahead = kept.message.payload.len();
         let place = Place::Kept(kept.message.topic.clone(), kept.version);
         Some((place, kept.message.clone(), Sent { entry: None, noted: Some(kept.noted) }))
     }
@@ -317,7 +333,7 @@ impl Waiting {
 
     /// What the broker keeps is to be sent again: it may be another broker, or one that forgot.
     pub(super) fn tell_again(&mut self) {
-        self.kept.values_mut().for_each(|kept| kept.due = true);
+        self.kept.values_mut().for_each(|kept| (kept.due, kept.greeting) = (true, true));
     }
 
     /// Nothing more is to be kept on `topic`.
@@ -373,7 +389,46 @@ mod tests {
         use Class::{Alert, Detection, Metrics, Reply, State};
         let mut waiting =
             filled(&[(Metrics, "m"), (Detection, "d"), (State, "s"), (Reply, "r"), (Alert, "a")], 9);
-        assert_eq!(topics(&mut waiting), ["a", "r", "s", "d", "m"]);
+        assert_eq!(topics(&mut waiting), ["a", "r", "s", "m", "d"]);
+    }
+
+    #[test]
+    fn only_the_latest_metrics_wait() {
+        let mut waiting = filled(&[(Class::Metrics, "old"), (Class::Metrics, "new")], 9);
+        assert_eq!(topics(&mut waiting), ["new"]);
+        assert_eq!(waiting.counts.dropped[&Class::Metrics][&Loss::Offline], 1);
+    }
+
+    #[test]
+    fn what_the_broker_keeps_and_detections_share_a_link_that_is_too_narrow_for_both() {
+        let mut waiting = filled(&[], 1000);
+        let sized = |class, bytes| Message { topic: "t".into(), payload: vec![0; bytes].into(), class };
+        let (mut kept, mut detections) = (0, 0);
+        for _ in 0..1000 {
+            waiting.put(sized(Class::Last, 1000), Duration::ZERO, 1000);
+            waiting.put(Message { topic: "p".into(), ..sized(Class::State, 20_000) }, Duration::ZERO, 1000);
+            waiting.put(sized(Class::Detection, 1000), Duration::ZERO, 1000);
+            let (place, message, sent) = waiting.take(ALL).expect("a message");
+            *if message.class == Class::Detection { &mut detections } else { &mut kept } +=
+                message.payload.len();
+            waiting.settle(&place, &sent);
+        }
+        let share = f64::from(detections as u32) / f64::from((kept + detections) as u32);
+        assert!((0.4..0.6).contains(&share), "{share}");
+    }
+
+    #[test]
+    fn between_batches_only_states_go_and_of_events_nothing() {
+        use Class::{Detection, Last, Metrics, State};
+        let mut waiting = filled(&[(Last, "l"), (State, "s")], 9);
+        assert_eq!(topics(&mut waiting), ["l", "s"], "a new broker gets all of it");
+        for (class, topic) in [(Last, "l"), (Detection, "d"), (Metrics, "m"), (State, "s")] {
+            waiting.put(message(class, topic), Duration::ZERO, 9);
+        }
+        let between = Rules { all: false, ..ALL };
+        let first = waiting.take(between).map(|(_, message, _)| message.topic);
+        assert_eq!((first.as_deref(), waiting.take(between)), (Some("s"), None));
+        assert_eq!(topics(&mut waiting), ["m", "l", "d"]);
     }
 
     #[test]

@@ -246,7 +246,7 @@ impl Writer {
             noted: entry.noted,
             run: entry.earlier_run.clone().unwrap_or_else(|| self.run.clone()),
             topic: entry.message.topic.clone(),
-            payload: entry.message.payload.to_vec(),
+            payload: entry.message.payload.clone(),
         }));
         (writing, batch)
     }
@@ -395,7 +395,7 @@ fn lose_file(waiting: &mut Waiting) {
 }
 
 fn entry(row: Row, run: &str, file: u64) -> Entry {
-    let message = Message { topic: row.topic, payload: row.payload.into(), class: row.class };
+    let message = Message { topic: row.topic, payload: row.payload, class: row.class };
     let earlier_run = (row.run != run).then_some(row.run);
     Entry { message, noted: row.noted, earlier_run, tried: false, stored: Some(file) }
 }

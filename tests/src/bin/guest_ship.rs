@@ -111,7 +111,7 @@ fn hardened(table: &mut Table) -> Result<(), Failure> {
     let drop_in = "/etc/systemd/system/fieldmarkd.service.d/cpu-only.conf";
     shell(&format!("rm -f {drop_in}"))?;
     let with_gpu = exposure()?;
-    shell(&format!("install -D /usr/share/fieldmark/cpu-only.conf {drop_in}"))?;
+    shell(&format!("install -D -m644 /usr/share/fieldmark/cpu-only.conf {drop_in}"))?;
     let cpu_only = exposure()?;
     if with_gpu > 1.8 || cpu_only > 1.2 {
         return Err(format!("exposure {with_gpu}, with cpu-only.conf {cpu_only}").into());

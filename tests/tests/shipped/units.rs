@@ -20,7 +20,7 @@ fn root(drop_in: Option<&str>) -> tempfile::TempDir {
         let unit = format!("usr/lib/systemd/system/{target}.target");
         place(Path::new("/").join(&unit), &unit);
     }
-    for program in ["usr/bin/fieldmarkd", "bin/kill"] {
+    for program in ["usr/bin/fieldmarkd", "bin/sh"] {
         place("/bin/true".into(), program);
     }
     if let Some(name) = drop_in {

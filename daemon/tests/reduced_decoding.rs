@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use fieldmark_daemon::capture::{Colour, Frame, FrameDecoder, FrameImage, Layout};
 use fieldmark_daemon::config::PixelFormat;
 use fieldmark_daemon::decide::Eye;
-use fieldmark_daemon::engine::LoadedModel;
+use fieldmark_daemon::engine::{EngineKind, EngineSettings, LoadedModel};
 use fieldmark_models::picture::{MID_GREY, Picture};
 use fieldmark_models::views::{FractionBox, ViewRenderer};
 
@@ -104,7 +104,8 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
     files.sort();
     let step = if every || drawings { 1 } else { files.len().div_ceil(8) };
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/packages/garden-0.1.0.fieldmark");
-    let loaded = LoadedModel::open(&package).expect("the shipped model");
+    let loaded = LoadedModel::open(&package, &EngineSettings::only(EngineKind::Tract), &mut |_| ());
+    let loaded = loaded.expect("the shipped model");
     let eye = Eye::new(&loaded.views, loaded.taxonomy.leaf_count());
     let mut model = Model { loaded, eye };
     let mut broken = Vec::new();

@@ -109,7 +109,9 @@ fn every_message_of_a_running_node_keeps_to_its_schema() {
     let all: BTreeSet<_> = described.channels.iter().map(|channel| channel.name.as_str()).collect();
     let heard: BTreeSet<_> = counted.keys().map(String::as_str).collect();
     let unheard: Vec<_> = all.difference(&heard).collect();
-    let others = ["commandPrior", "commandRegion", "commandResume", "commandTarget", "commandWatch"];
+    // A model is compiled on a GPU only; daemon/tests/engines.rs has its message.
+    let others =
+        ["commandPrior", "commandRegion", "commandResume", "commandTarget", "commandWatch", "modelBuild"];
     assert_eq!(unheard, others.iter().collect::<Vec<_>>(), "every channel but these carried messages");
     // What the broker kept is what the document says it keeps.
     let late = Listener::start(port, "311");
@@ -137,17 +139,25 @@ fn the_schemas_refuse_what_is_not_a_message() {
     }
 }
 
+/// A message as the daemon writes it.
+fn snapshot(file: &str) -> String {
+    let path = format!("src/publish/snapshots/fieldmark_daemon__publish__messages__tests__{file}.snap");
+    let text = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file");
+    let parts = text.split_once("---\n").and_then(|(_, rest)| rest.split_once("---\n"));
+    parts.expect("a snapshot").1.to_owned()
+}
+
 #[test]
 fn the_example_of_the_wire_format_keeps_to_the_schema() {
     let described = Described::read();
+    // modelBuild is checked against what the daemon writes as well.
+    described
+        .check("fieldmark/n/model/build", &snapshot("a_model_build_has_these_fields"))
+        .unwrap_or_else(|error| panic!("{error}"));
     for file in
         ["a_detection_has_these_fields", "a_detection_of_the_root_has_no_lineage_and_nothing_unknown_is_sent"]
     {
-        let path = format!("src/publish/snapshots/fieldmark_daemon__publish__messages__tests__{file}.snap");
-        let text =
-            std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)).expect("a file");
-        let (_, json) =
-            text.split_once("---\n").and_then(|(_, rest)| rest.split_once("---\n")).expect("a snapshot");
-        described.check("fieldmark/n/c/detection", json).unwrap_or_else(|error| panic!("{error}"));
+        let json = snapshot(file);
+        described.check("fieldmark/n/c/detection", &json).unwrap_or_else(|error| panic!("{error}"));
     }
 }

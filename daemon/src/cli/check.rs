@@ -36,7 +36,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let mut good = true;
-    match run::decider(&config.model) {
+    match run::decider(&config.model, &config.engine) {
         Ok(decider) => {
             let (identity, tested) = (decider.identity(), decider.tested());
             println!(
@@ -50,6 +50,10 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
                 tested.tolerance,
                 decider.cut_off().threshold
             );
+            println!("ok    engine: {}", decider.engine_name());
+            for passed in decider.passed_over() {
+                println!("      {} was passed over: {}", passed.engine, passed.reason);
+            }
             good &= check_checklist(&config.model.expected, decider.taxonomy());
             if let Err(error) = find_watched(decider.taxonomy(), &config.watch.taxa) {
                 good = false;

@@ -10,6 +10,7 @@ use fieldmark_models::specificity::{Stop, Threshold};
 use fieldmark_models::views::FractionBox;
 use serde::Serialize;
 
+use super::engine::EngineArguments;
 use super::{Failure, run};
 use crate::capture::read_picture;
 use crate::config::ModelConfig;
@@ -25,6 +26,8 @@ pub(super) struct ClassifyArguments {
     /// Package; the shipped one when absent.
     #[arg(long, value_name = "PACKAGE")]
     model: Option<PathBuf>,
+    #[command(flatten)]
+    engine: EngineArguments,
     /// One line of JSON for each file.
     #[arg(long)]
     json: bool,
@@ -106,7 +109,8 @@ pub(super) fn execute(arguments: &ClassifyArguments) -> Result<(), Failure> {
     let dial = Dial { guarantee: arguments.guarantee.into(), ..Dial::everywhere(everywhere) };
     let checklist = arguments.checklist.clone().map(|file| ListedIn { file, unlisted: 0.0 });
     let expected = Expected { taxa: arguments.priors.clone(), checklist, place: arguments.place };
-    let mut decider = run::decider(&ModelConfig { package: arguments.model.clone(), dial, expected })?;
+    let model = ModelConfig { package: arguments.model.clone(), dial, expected };
+    let mut decider = run::decider(&model, &arguments.engine.settings())?;
     let mut failed = false;
     for file in &arguments.files {
         match classify(&mut decider, file, arguments.focus) {

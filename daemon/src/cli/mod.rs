@@ -1,10 +1,13 @@
 //! Arguments and what each subcommand does.
 
+mod bench;
 mod board;
 mod cameras;
 mod check;
 mod classify;
 mod cmd;
+mod engine;
+mod engine_selftest;
 mod exit;
 mod keys;
 mod listen;
@@ -49,6 +52,13 @@ enum DaemonCommand {
     /// Name what pictures show.
     #[command(after_help = "Example: fieldmarkd classify --json --prior Plantae leaf.jpg")]
     Classify(classify::ClassifyArguments),
+    /// Measure what a frame costs here, stage by stage.
+    #[command(after_help = "Example: fieldmarkd bench --engine tract --frames /data/survey --json")]
+    Bench(bench::BenchArguments),
+    /// Show an engine the golden pictures, compare it with tract, and time it. Run by root, it leaves TensorRT's plan in
+    /// the cache for the daemon.
+    #[command(after_help = "Example: fieldmarkd engine-selftest --engine onnxruntime")]
+    EngineSelftest(engine_selftest::SelfTestArguments),
     /// List the cameras of this machine.
     #[command(after_help = "Example: fieldmarkd cameras --json")]
     Cameras(cameras::CamerasArguments),
@@ -58,6 +68,13 @@ enum DaemonCommand {
     /// Write the manual pages and the completions of shells into a folder.
     #[command(hide = true, after_help = "Example: fieldmarkd shell-files /tmp/files")]
     ShellFiles(shell_files::ShellFilesArguments),
+    /// Look for TensorRT or build a plan, for the daemon that started this.
+    #[cfg(feature = "tensorrt")]
+    #[command(hide = true)]
+    TensorrtWorker {
+        /// What to do, as JSON.
+        job: String,
+    },
     /// Write one picture of a camera as JPEG.
     #[command(after_help = "Example: fieldmarkd snapshot --camera /dev/video0 out.jpg")]
     Snapshot(snapshot::SnapshotArguments),
@@ -73,10 +90,18 @@ impl Fieldmarkd {
             (Some(DaemonCommand::Run(arguments)), _) => run::execute(&arguments),
             (Some(DaemonCommand::Check(arguments)), _) => check::execute(&arguments),
             (Some(DaemonCommand::Classify(arguments)), _) => classify::execute(&arguments),
+            (Some(DaemonCommand::Bench(arguments)), _) => bench::execute(&arguments),
+            (Some(DaemonCommand::EngineSelftest(arguments)), _) => engine_selftest::execute(&arguments),
             (Some(DaemonCommand::Cameras(arguments)), _) => cameras::execute(&arguments),
             (Some(DaemonCommand::Snapshot(arguments)), _) => snapshot::execute(&arguments),
             (Some(DaemonCommand::Keys(arguments)), _) => keys::execute(&arguments),
             (Some(DaemonCommand::ShellFiles(arguments)), _) => shell_files::execute(&arguments),
+            #[cfg(feature = "tensorrt")]
+            (Some(DaemonCommand::TensorrtWorker { job }), _) => {
+                let job = serde_json::from_str(&job).map_err(Failure::usage)?;
+                crate::engine::tensorrt::serve(&job);
+                Ok(())
+            }
             (None, Some(config)) => run::execute(&run::RunArguments { config }),
             (None, None) => Err(Failure::usage(anyhow::anyhow!(
                 "nothing to do: give --config FILE to run the daemon, or see fieldmarkd --help"

@@ -10,7 +10,8 @@ use crate::alert::find_watched;
 use crate::command::{Ending, Kept};
 use crate::config::{self, Config, ModelConfig, Written};
 use crate::decide::Decider;
-use crate::engine::{LoadedModel, shipped_package};
+use crate::engine::{EngineSettings, LoadedModel, Phase, shipped_package};
+use crate::publish::BuildNotice;
 use crate::service::{self, ServiceManager};
 
 #[derive(Debug, Args)]
@@ -54,8 +55,16 @@ fn restart() -> anyhow::Error {
 /// `config` with what commands asked to keep over it, and its decider. Kept settings that cannot be used, as after a
 /// change of model, are told and passed over: they must not stop the node.
 fn with_kept(config: Config) -> Result<(Config, Decider), Failure> {
+    // A broker inside the daemon does not run yet, and nobody could be connected to it.
+    let mut notice = config.broker.is_none().then(|| BuildNotice::new(&config));
+    let mut tell = |phase: Phase| {
+        log(&phase);
+        if let Some(notice) = &mut notice {
+            notice.tell(&phase);
+        }
+    };
     let Some(path) = Kept::path(&config) else {
-        let decider = decider(&config.model)?;
+        let decider = decider_telling(&config.model, &config.engine, &mut tell)?;
         return Ok((config, decider));
     };
     let passed_over = |error: &dyn std::fmt::Display| {
@@ -65,7 +74,8 @@ fn with_kept(config: Config) -> Result<(Config, Decider), Failure> {
     if kept != Kept::default() {
         let mut changed = config.clone();
         kept.lay_over(&mut changed);
-        let decided = decider(&changed.model).inspect_err(|error| passed_over(error));
+        let decided = decider_telling(&changed.model, &changed.engine, &mut tell)
+            .inspect_err(|error| passed_over(error));
         if let Ok(decider) = decided {
             let watched = find_watched(decider.taxonomy(), &changed.watch.taxa);
             if let Err(error) = watched {
@@ -76,7 +86,7 @@ fn with_kept(config: Config) -> Result<(Config, Decider), Failure> {
             return Ok((changed, decider));
         }
     }
-    let decider = decider(&config.model)?;
+    let decider = decider_telling(&config.model, &config.engine, &mut tell)?;
     Ok((config, decider))
 }
 
@@ -91,13 +101,33 @@ fn read(path: &Path) -> Result<(Config, Written), Failure> {
     Ok((config, written))
 }
 
-/// The decider the configuration asks for.
-pub(super) fn decider(config: &ModelConfig) -> Result<Decider, Failure> {
+/// The decider the configuration asks for, on the engine it asks for.
+pub(super) fn decider(config: &ModelConfig, engine: &EngineSettings) -> Result<Decider, Failure> {
+    decider_telling(config, engine, &mut |phase| log(&phase))
+}
+
+/// As [`decider`]; `tell` hears what is being done.
+fn decider_telling(
+    config: &ModelConfig,
+    engine: &EngineSettings,
+    tell: &mut dyn FnMut(Phase),
+) -> Result<Decider, Failure> {
     let path = match &config.package {
         Some(path) => path.clone(),
         None => shipped_package()?,
     };
-    let model = LoadedModel::open(&path)?;
+    let model = LoadedModel::open(&path, engine, tell)?;
     // A target or prior the model does not have was asked for wrongly.
     Decider::new(model, &config.dial, &config.expected).map_err(Failure::usage)
+}
+
+fn log(phase: &Phase) {
+    match phase {
+        Phase::Trying(engine) => tracing::debug!("trying the engine {engine}"),
+        Phase::Building { engine, step, percent } => tracing::info!(percent, "{engine} builds: {step}"),
+        Phase::PassedOver(passed) => {
+            tracing::info!(engine = %passed.engine, "engine passed over: {}", passed.reason);
+        }
+        Phase::Taken(engine) => tracing::debug!("engine taken: {engine}"),
+    }
 }

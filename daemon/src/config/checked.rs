@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use super::camera::{CameraConfig, camera};
+use super::engine::engine;
 use super::model::{ModelConfig, model};
 use super::mqtt::{MqttConfig, mqtt};
 use super::outbox::{OutboxConfig, outbox};
@@ -17,6 +18,7 @@ use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, refuse};
 use crate::alert::AlertRules;
 use crate::command::CommandKind;
+use crate::engine::EngineSettings;
 
 /// Name of a node: one topic level.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,6 +60,8 @@ pub struct Config {
     pub node: NodeName,
     /// The model.
     pub model: ModelConfig,
+    /// Which engine runs it.
+    pub engine: EngineSettings,
     /// Publishing.
     pub mqtt: MqttConfig,
     /// Where events wait for the broker.
@@ -96,6 +100,7 @@ impl TryFrom<RawConfig> for Config {
         };
         Ok(Self {
             node,
+            engine: engine(raw.engine.as_deref(), &raw.tract, raw.onnxruntime, raw.tensorrt)?,
             model: model(raw.model, &raw.place)?,
             snapshot: snapshot(&raw.snapshot, mqtt.metered)?,
             mqtt,
@@ -165,6 +170,7 @@ mod tests {
         assert_eq!(config.mqtt.url.to_string(), "mqtt://127.0.0.1:1883");
         assert_eq!(config.model.dial, Dial::everywhere(Sureness::Target(0.9)));
         assert_eq!(config.cameras[0].tracks, None);
+        assert_eq!(config.engine, crate::engine::EngineSettings::default());
     }
 
     #[test]
@@ -184,6 +190,10 @@ mod tests {
         insta::assert_snapshot!(refusal(&format!("{base}rate_hz = 0")), @"camera.pond.rate_hz = 0: give pictures a second from 0.001 to 1000");
         insta::assert_snapshot!(refusal(&format!("{base}device = \"/dev/video0\"")), @r#"camera.pond.device = …: remove it: a camera with source = "files" has no such key"#);
         insta::assert_snapshot!(refusal(&format!("{base}[model]\ntarget_accuracy = 1.5")), @"model.target_accuracy = 1.5: give an accuracy from 0.01 to 0.999");
+        insta::assert_snapshot!(refusal(&format!("engine = \"gpu\"\n{base}")), @r#"engine = "gpu": give "auto", "tensorrt", "onnxruntime" or "tract""#);
+        insta::assert_snapshot!(refusal(&format!("{base}[tract]\nthreads = 65")), @"tract.threads = 65: give threads from 0 to 64");
+        insta::assert_snapshot!(refusal(&format!("{base}[onnxruntime]\nproviders = [\"npu\"]")), @r#"onnxruntime.providers = "npu": give a list of "openvino", "xnnpack", "cuda""#);
+        insta::assert_snapshot!(refusal(&format!("{base}[onnxruntime]\nprecision = \"fp16\"")), @r#"onnxruntime.precision = "fp16": give "f32" or "int8""#);
         insta::assert_snapshot!(refusal(&base.replace("mqtt://h", "http://h")), @r#"mqtt.url = "http://h": give mqtt://host:port, mqtts://host:port for TLS, or ws:// and wss:// for WebSocket (user name and password have their own keys)"#);
         insta::assert_snapshot!(refusal(&base.replace("\"n\"", "\"a/b\"")), @r#"node = "a/b": give 1 to 64 letters, digits, - _ or . (it becomes an MQTT topic level; `fleet` and `release` are taken)"#);
         insta::assert_snapshot!(refusal(&base.replace("pond", "status")), @r#"camera = "status": name a camera with 1 to 64 of a-z, 0-9, - and _, and not one of status, info, metrics, cmd, reply, model"#);

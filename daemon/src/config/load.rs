@@ -30,7 +30,7 @@ pub enum LoadError {
 
 /// Reads and checks the configuration at `path` with its `conf.d` folder and the environment over it. Relative
 /// paths in it are left as they are: they begin at the working directory. Of lists, the environment can set
-/// `model.priors`, `watch.taxa`, `watch.novelty` and `commands.allow` (`FIELDMARK__MODEL__PRIORS=Animalia,Fungi`).
+/// `model.priors`, `onnxruntime.providers`, `watch.taxa`, `watch.novelty` and `commands.allow` (`FIELDMARK__MODEL__PRIORS=Animalia,Fungi`).
 ///
 /// # Errors
 /// If a file cannot be read, a key is unknown, or a value is of the wrong type or out of range.
@@ -62,6 +62,7 @@ pub fn read(path: &Path) -> Result<(Config, Written), LoadError> {
         .try_parsing(true)
         .list_separator(",")
         .with_list_parse_key("model.priors")
+        .with_list_parse_key("onnxruntime.providers")
         .with_list_parse_key("watch.taxa")
         .with_list_parse_key("watch.novelty")
         .with_list_parse_key("commands.allow");

@@ -3,6 +3,7 @@
 
 mod camera;
 mod checked;
+mod engine;
 mod load;
 mod model;
 mod mqtt;
@@ -25,7 +26,7 @@ pub use outbox::{DiskFull, OutboxConfig};
 pub use publishing::SnapshotConfig;
 pub use raw::{
     RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
-    RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawWatch,
+    RawOnnxRuntime, RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawTensorRt, RawTract, RawWatch,
 };
 pub use reference::{Key, keys, markdown};
 pub use refusal::ConfigError;

@@ -13,6 +13,14 @@ pub struct RawConfig {
     pub node: Option<String>,
     /// Which model, and how sure it has to be.
     pub model: RawModel,
+    /// `auto`, `tensorrt`, `onnxruntime` or `tract`.
+    pub engine: Option<String>,
+    /// How tract is set up.
+    pub tract: RawTract,
+    /// How ONNX Runtime is set up.
+    pub onnxruntime: RawOnnxRuntime,
+    /// How TensorRT is set up.
+    pub tensorrt: RawTensorRt,
     /// Where the cameras are.
     pub place: RawPlace,
     /// Where to publish.
@@ -67,6 +75,44 @@ pub struct RawSubtree {
     pub target_accuracy: Option<f64>,
     /// Confidence cut-off, instead of a target.
     pub threshold: Option<f64>,
+}
+
+/// `[tract]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTract {
+    /// Threads; one for each view, as far as there are cores, when absent.
+    pub threads: Option<i64>,
+}
+
+/// `[onnxruntime]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawOnnxRuntime {
+    /// Its library.
+    pub library: Option<PathBuf>,
+    /// Threads; one for each core when absent.
+    pub threads: Option<i64>,
+    /// Execution providers before the processor's own: `openvino`, `xnnpack`, `cuda`.
+    pub providers: Vec<String>,
+    /// `f32` or `int8`.
+    pub precision: Option<String>,
+}
+
+/// `[tensorrt]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawTensorRt {
+    /// Folder of its libraries.
+    pub libraries: Option<PathBuf>,
+    /// Folder of built plans; only root may be able to write in it.
+    pub cache: Option<PathBuf>,
+    /// `auto`, `f32`, `fp16` or `int8`.
+    pub precision: Option<String>,
+    /// Most memory that building may use.
+    pub workspace_mb: Option<i64>,
+    /// Most regions in one call.
+    pub batch: Option<i64>,
 }
 
 /// `[place]`.

@@ -167,7 +167,8 @@ const HEAD: &str = "# Configuration
 
 One file, `/etc/fieldmark/fieldmark.toml` where the package installed it. `conf.d/*.toml` beside it lie over it in the
 order of their names, and variables of the environment over both: `FIELDMARK__MQTT__URL=mqtt://10.0.0.2:1883` sets
-`mqtt.url`; of lists it sets `model.priors`, `watch.taxa`, `watch.novelty` and `commands.allow`, parted by commas.
+`mqtt.url`; of lists it sets `model.priors`, `onnxruntime.providers`, `watch.taxa`, `watch.novelty` and `commands.allow`, parted by
+commas.
 
 `fieldmarkd check --config FILE` says what is wrong, where, and what to write instead. `fieldmarkd keys` shows this page in
 a terminal, `fieldmarkd keys mqtt` a part of it.

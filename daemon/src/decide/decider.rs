@@ -9,8 +9,8 @@ use fieldmark_models::taxonomy::{NameError, Taxonomy};
 use fieldmark_models::views::{FractionBox, ViewSet};
 
 use super::answer::rounded;
-use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError};
-use crate::engine::{LoadedModel, ModelIdentity};
+use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError, LookTime};
+use crate::engine::{Engine, LoadedModel, ModelIdentity, PassedOver};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -110,6 +110,36 @@ impl Decider {
         Ok(self.verdict.answer(&model.taxonomy, probabilities, latency_ms)?)
     }
 
+    /// The answers for `regions` of `picture`, in their order. Regions go to the engine in the batches it gains from.
+    ///
+    /// # Errors
+    /// If the engine fails or gives no probabilities.
+    pub fn decide_regions(
+        &mut self,
+        picture: &Picture,
+        regions: &[FractionBox],
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), DecideError> {
+        answers.clear();
+        let model = &mut self.model;
+        let leaves = model.taxonomy.leaf_count();
+        for batch in regions.chunks(model.engine.batch().max(1)) {
+            let begun = Instant::now();
+            let rows = self.eye.look_at(&model.views, model.engine.as_mut(), picture, batch, None)?;
+            let latency_ms = begun.elapsed().as_secs_f64() * 1000.0;
+            for probabilities in rows.chunks_exact(leaves) {
+                answers.push(self.verdict.answer(&model.taxonomy, probabilities, || latency_ms)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// How long views and engine took for the last picture.
+    #[must_use]
+    pub fn time(&self) -> LookTime {
+        self.eye.time()
+    }
+
     /// The leaf probabilities `[leaves]` of the region last decided on.
     #[must_use]
     pub fn probabilities(&self) -> &[f32] {
@@ -144,8 +174,19 @@ impl Decider {
 
     /// Name of the engine.
     #[must_use]
-    pub fn engine_name(&self) -> &'static str {
+    pub fn engine_name(&self) -> &str {
         self.model.engine.name()
+    }
+
+    /// The engine, to be used by itself.
+    pub fn engine_mut(&mut self) -> &mut dyn Engine {
+        self.model.engine.as_mut()
+    }
+
+    /// Engines that were tried before it, and why they were not taken.
+    #[must_use]
+    pub fn passed_over(&self) -> &[PassedOver] {
+        &self.model.passed_over
     }
 
     /// The views it looks through.

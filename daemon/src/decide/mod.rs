@@ -11,4 +11,4 @@ pub use answer::{Answer, BestLeaf, TaxonAnswer};
 pub use decider::{DecideError, Decider};
 pub use dial::{CutOff, CutOffs, Dial, DialError, Sureness};
 pub use expectation::{Expectation, ExpectationError, Expected, List, ListedIn};
-pub use eye::{Eye, EyeError};
+pub use eye::{Eye, EyeError, LookTime};

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use fieldmark_models::calibration::Calibration;
-use fieldmark_models::package::{MODEL, OpenError, Package, Sha256Digest};
+use fieldmark_models::package::{OpenError, Package, Sha256Digest};
 use fieldmark_models::taxonomy::Taxonomy;
 use fieldmark_models::views::ViewSet;
 use serde::{Deserialize, Serialize};
 
-use super::{Engine, EngineError, SelfTestError, SelfTestReport, TractEngine, self_test};
+use super::choice::choose;
+use super::{AttemptError, Chosen, Engine, EngineSettings, PassedOver, Phase, Precision, SelfTestReport};
 
 /// Which model it is, as messages tell it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,21 +35,13 @@ pub enum LoadError {
         /// What to do.
         advice: &'static str,
     },
-    /// No engine for its graph.
+    /// No engine runs it, or the one that was asked for gives wrong answers.
     #[error("cannot use package {path}: {source}")]
     Engine {
         /// Path of the package.
         path: PathBuf,
         /// What is wrong.
-        source: EngineError,
-    },
-    /// The engine gives wrong answers.
-    #[error("cannot use package {path}: {source}")]
-    SelfTest {
-        /// Path of the package.
-        path: PathBuf,
-        /// What is wrong.
-        source: SelfTestError,
+        source: AttemptError,
     },
 }
 
@@ -66,26 +59,33 @@ pub struct LoadedModel {
     pub engine: Box<dyn Engine>,
     /// How the self-test went.
     pub tested: SelfTestReport,
+    /// Engines that were tried before, and why they were not taken.
+    pub passed_over: Vec<PassedOver>,
 }
 
 impl LoadedModel {
-    /// Opens the package at `path`, makes the engine, and shows it the golden pictures.
+    /// Opens the package at `path`, makes the engine that `settings` ask for, and shows it the golden pictures. `tell`
+    /// hears what is being done; compiling a model for a GPU takes minutes. May be called on any thread, while another
+    /// model runs.
     ///
     /// # Errors
-    /// If any of this fails.
-    pub fn open(path: &Path) -> Result<Self, LoadError> {
+    /// If the package cannot be used, the engine that is named does not work, or none does.
+    pub fn open(
+        path: &Path,
+        settings: &EngineSettings,
+        tell: &mut dyn FnMut(Phase),
+    ) -> Result<Self, LoadError> {
         let mut package = Package::open(path).map_err(|source| LoadError::Open {
             path: path.into(),
             advice: advice(&source),
             source: Box::new(source),
         })?;
-        let leaves = package.taxonomy().leaf_count();
-        // The model leaves the package, so that its bytes are not kept beside the engine's own weights.
-        let onnx = package.take_file(MODEL).unwrap_or_default();
-        let mut engine = TractEngine::new(onnx, package.views(), leaves)
+        let Chosen { engine, tested, passed_over } = choose(&mut package, settings, tell)
             .map_err(|source| LoadError::Engine { path: path.into(), source })?;
-        let tested = self_test(&package, &mut engine)
-            .map_err(|source| LoadError::SelfTest { path: path.into(), source })?;
+        let calibration = match engine.precision() {
+            Precision::Int8 => package.calibration_int8().unwrap_or(package.calibration()),
+            Precision::F32 | Precision::Fp16 => package.calibration(),
+        };
         let manifest = package.manifest();
         Ok(Self {
             identity: ModelIdentity {
@@ -95,9 +95,10 @@ impl LoadedModel {
             },
             views: package.views().clone(),
             taxonomy: package.taxonomy().clone(),
-            calibration: package.calibration().clone(),
-            engine: Box::new(engine),
+            calibration: calibration.clone(),
+            engine,
             tested,
+            passed_over,
         })
     }
 }

@@ -1,10 +1,12 @@
 //! No engine answers for a camera before it has given the golden answers of its package.
 
-use fieldmark_models::package::{GoldenError, Package};
+use std::borrow::Cow;
+
+use fieldmark_models::package::{Golden, GoldenError, Package};
 use fieldmark_models::picture::{Picture, PictureError};
 use fieldmark_models::views::FractionBox;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, Precision};
 use crate::decide::{Eye, EyeError};
 
 /// What the self-test found.
@@ -38,7 +40,7 @@ pub enum SelfTestError {
     )]
     Differs {
         /// Name of the engine.
-        engine: &'static str,
+        engine: String,
         /// The first difference.
         source: GoldenError,
     },
@@ -47,12 +49,16 @@ pub enum SelfTestError {
     Engine(#[from] EngineError),
 }
 
-/// Shows the golden pictures of `package` to `engine`.
+/// What 16-bit floats may differ by: they keep eleven bits of every product.
+const FP16_TOLERANCE: f32 = 0.02;
+
+/// Shows the golden pictures of `package` to `engine`. An int8 engine has golden answers and a tolerance of its own; one
+/// that computes in 16-bit floats has the float model's answers with 0.02 of tolerance.
 ///
 /// # Errors
 /// If one cannot be shown, or an answer differs by more than the package's tolerance.
 pub fn self_test(package: &Package, engine: &mut dyn Engine) -> Result<SelfTestReport, SelfTestError> {
-    let golden = package.golden();
+    let golden = golden(package, engine.precision());
     let mut eye = Eye::new(package.views(), package.taxonomy().leaf_count());
     let mut largest_difference = 0.0_f32;
     for expected in &golden.picture {
@@ -63,9 +69,20 @@ pub fn self_test(package: &Package, engine: &mut dyn Engine) -> Result<SelfTestR
         let found = eye.look(package.views(), engine, &picture, FractionBox::FRAME, None)?;
         let difference = golden
             .compare(expected, found)
-            .map_err(|source| SelfTestError::Differs { engine: engine.name(), source })?;
+            .map_err(|source| SelfTestError::Differs { engine: engine.name().into(), source })?;
         largest_difference = largest_difference.max(difference);
     }
     let (pictures, tolerance) = (golden.picture.len(), golden.tolerance);
     Ok(SelfTestReport { pictures, largest_difference, tolerance })
+}
+
+fn golden(package: &Package, precision: Precision) -> Cow<'_, Golden> {
+    match precision {
+        Precision::F32 => Cow::Borrowed(package.golden()),
+        Precision::Int8 => Cow::Borrowed(package.golden_int8().unwrap_or(package.golden())),
+        Precision::Fp16 => {
+            let tolerance = package.golden().tolerance.max(FP16_TOLERANCE);
+            Cow::Owned(Golden { tolerance, ..package.golden().clone() })
+        }
+    }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::capture::{CameraCounts, CameraState};
 use crate::decide::{BestLeaf, TaxonAnswer};
-use crate::engine::ModelIdentity;
+use crate::engine::{EngineKind, ModelIdentity, PassedOver};
 use crate::publish::outbox::{Class, Loss};
 use crate::track::{EventType, Track};
 
@@ -107,6 +107,9 @@ pub struct Info {
     pub model: ModelIdentity,
     /// The engine that runs it.
     pub engine: String,
+    /// Engines that were tried before it, and why they were not taken; absent where there were none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub engines_passed_over: Vec<PassedOver>,
     /// The cut-off in force.
     pub threshold: f64,
     /// The accuracy it was measured for; absent where a cut-off was given.
@@ -211,6 +214,22 @@ pub struct ModelState {
     pub running: ModelIdentity,
     /// What is being done about models; `running` while nothing is.
     pub phase: String,
+}
+
+/// `fieldmark/N/model/build`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ModelBuild {
+    /// [`VERSION`].
+    pub v: u32,
+    /// When: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// The engine that compiles the model.
+    pub engine: EngineKind,
+    /// What it is at, in its own words.
+    pub step: String,
+    /// How far that is, 0 to 1, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
 }
 
 /// How far a command is.
@@ -343,12 +362,24 @@ mod tests {
             started: time(),
             model: identity(),
             engine: "tract-f32".into(),
+            engines_passed_over: vec![PassedOver {
+                engine: EngineKind::OnnxRuntime,
+                reason: "no library that can be used".into(),
+            }],
             threshold: 0.88,
             target: Some(0.9),
             taxa: BTreeMap::from([("genus".into(), 3), ("species".into(), 5)]),
             cameras: vec!["pond".into()],
         };
         insta::assert_snapshot!(frozen(&info));
+    }
+
+    #[test]
+    fn a_model_build_has_these_fields() {
+        let step = "Building engine".into();
+        let engine = EngineKind::TensorRt;
+        let build = ModelBuild { v: VERSION, time: time(), engine, step, progress: Some(0.5) };
+        insta::assert_snapshot!(frozen(&build));
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! Answers on their way to a broker: [`messages`] are what goes over the wire, [`topics`] where it goes,
 //! [`snapshot`] the pictures among them, [`outbox`] where they wait, [`session`] who sends them, [`line`] over what.
+//! [`BuildNotice`] tells of what happens before all that runs.
 
 pub mod broker;
+mod building;
 pub mod home_assistant;
 pub mod line;
 pub mod messages;
@@ -10,3 +12,5 @@ mod pace;
 pub mod session;
 pub mod snapshot;
 pub mod topics;
+
+pub use building::BuildNotice;

@@ -45,6 +45,12 @@ impl Topics {
         format!("{}/model/state", self.node)
     }
 
+    /// How far the compilation of a model for this machine is.
+    #[must_use]
+    pub fn model_build(&self) -> String {
+        format!("{}/model/build", self.node)
+    }
+
     /// How a camera is; retained.
     #[must_use]
     pub fn camera_status(&self, camera: &CameraName) -> String {

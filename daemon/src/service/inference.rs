@@ -11,13 +11,28 @@ use crate::alert::Alerts;
 use crate::capture::{Frame, FrameDecoder, LatestFrames, Outcome, Taken};
 use crate::command::{Settings, SettingsCell};
 use crate::config::CameraConfig;
-use crate::decide::{Answer, Decider};
+use crate::decide::{Answer, Decider, LookTime};
 use crate::gate::Gate;
 use crate::publish::messages::Region;
 use crate::publish::snapshot::Snapshots;
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
 
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// What became of the time a frame took, stage by stage.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct StageTimes {
+    /// From the camera's bytes to a picture.
+    pub(super) decode: Duration,
+    /// Cutting out views.
+    pub(super) views: Duration,
+    /// The engine.
+    pub(super) inference: Duration,
+    /// Specificity control and tracks.
+    pub(super) decision: Duration,
+    /// Writing the event and handing it to the outbox.
+    pub(super) outbox: Duration,
+}
 
 /// Looks at frames until there will be no more.
 pub(super) struct Inference {
@@ -31,6 +46,7 @@ pub(super) struct Inference {
     snapshots: Arc<Snapshots>,
     cell: SettingsCell,
     settings: Arc<Settings>,
+    times: StageTimes,
 }
 
 /// What the inference thread is given.
@@ -108,7 +124,13 @@ impl Inference {
             snapshots,
             cell,
             settings,
+            times: StageTimes::default(),
         }
+    }
+
+    /// What became of the time the last frame took that was decided.
+    pub(super) fn times(&self) -> StageTimes {
+        self.times
     }
 
     pub(super) fn run(mut self) {
@@ -159,7 +181,7 @@ impl Inference {
         self.settings = settings;
     }
 
-    fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
+    pub(super) fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
         let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
         if watched.paused {
             return Outcome::Paused;
@@ -172,6 +194,7 @@ impl Inference {
         {
             return Outcome::Still;
         }
+        let begun = Instant::now();
         let (width, height) = frame.size();
         let reduction = self.decider.views().reduction(watched.part, width, height);
         let picture = match watched.decoder.decode(frame, reduction) {
@@ -181,6 +204,7 @@ impl Inference {
                 return Outcome::Undecodable;
             }
         };
+        let decoded = Instant::now();
         let answer = match self.decider.decide(picture, watched.part, None) {
             Ok(answer) => answer,
             Err(error) => {
@@ -194,11 +218,20 @@ impl Inference {
         let (time, now) = (frame.time, Instant::now());
         let sighting = Sighting { answer: &answer, probabilities: &self.probabilities, time, now };
         watched.tracker.see(sighting, &mut self.decider, &mut |told| self.told.push(told));
+        let decided = Instant::now();
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
         self.snapshots.offer(camera, picture, is_new);
         for told in self.told.drain(..) {
             self.teller.tell(&self.decider, camera, &watched.region, told);
         }
+        let LookTime { views, inference } = self.decider.time();
+        self.times = StageTimes {
+            decode: decoded - begun,
+            views,
+            inference,
+            decision: (decided - decoded).saturating_sub(views + inference),
+            outbox: decided.elapsed(),
+        };
         Outcome::Decided
     }
 

@@ -12,9 +12,27 @@ pub(super) fn time_source() -> &'static str {
 
 /// Memory this process uses, in bytes.
 pub(super) fn rss_bytes() -> Option<u64> {
+    field("VmRSS:")
+}
+
+fn field(name: &str) -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse::<u64>().ok().map(|kibibytes| kibibytes * 1024)
+}
+
+/// The most memory this process has used, in bytes.
+pub(super) fn peak_rss_bytes() -> Option<u64> {
+    field("VmHWM:")
+}
+
+/// Processor time of all threads of this process, in seconds; in steps of a hundredth.
+pub(super) fn cpu_seconds() -> Option<f64> {
+    let text = fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in parentheses may have spaces; after it come the state and ten numbers before the times.
+    let mut numbers = text.rsplit_once(')')?.1.split_whitespace().skip(11);
+    let mut ticks = || numbers.next()?.parse::<u32>().ok();
+    Some(f64::from(ticks()? + ticks()?) / 100.0)
 }
 
 /// Degrees Celsius by thermal zone, such as `CPU-therm` of a Jetson.

@@ -1,5 +1,6 @@
 //! The stages on their threads: a capture thread a camera, one inference thread, and the network's own.
 
+mod bench;
 mod inference;
 pub mod logging;
 mod machine;
@@ -12,5 +13,7 @@ mod reload;
 mod repeats;
 mod run;
 
+pub(crate) use bench::quantile;
+pub use bench::{BenchFrame, BenchReport, EngineAlone, Spread, bench, bench_config};
 pub use notify::ServiceManager;
 pub use run::{RunError, run};

@@ -73,6 +73,7 @@ impl Node {
             started: wire_time(jiff::Timestamp::now()),
             model: decider.identity().clone(),
             engine: decider.engine_name().into(),
+            engines_passed_over: decider.passed_over().to_vec(),
             threshold: cut_off.threshold.value(),
             target: cut_off.target,
             taxa,

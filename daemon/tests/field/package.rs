@@ -56,10 +56,12 @@ fn column(view: &str) -> Vec<onnx::Node> {
     ]
 }
 
-fn graph(leaves: usize) -> Vec<u8> {
+fn graph(flaw: Flaw) -> Vec<u8> {
+    let leaves = if flaw == Flaw::Leaves { 4 } else { 3 };
     // The stem passes every channel's top left pixel on.
     let stem: Vec<f32> = (0..81).map(|i| if i % 9 == 0 && (i / 9) % 4 == 0 { 1.0 } else { 0.0 }).collect();
     let head: Vec<f32> = WEIGHTS.iter().flat_map(|row| (0..leaves).map(|leaf| row[leaf % 3])).collect();
+    let last = if flaw == Flaw::Operator { "Mystery" } else { "Softmax" };
     let mut nodes = column("whole");
     nodes.extend(column("crop"));
     nodes.extend([
@@ -67,7 +69,7 @@ fn graph(leaves: usize) -> Vec<u8> {
         node("GlobalAveragePool", &["merged"], "pooled", vec![]),
         node("Flatten", &["pooled"], "features", vec![int("axis", 1)]),
         node("Gemm", &["features", "head", "bias"], "logits", vec![]),
-        node("Softmax", &["logits"], "probabilities", vec![int("axis", -1)]),
+        node(last, &["logits"], "probabilities", vec![int("axis", -1)]),
     ]);
     let leaves_i64 = i64::try_from(leaves).expect("few leaves");
     let graph = onnx::Graph {
@@ -137,6 +139,8 @@ pub enum Flaw {
     Leaves,
     /// Its golden answers are another network's.
     Golden,
+    /// Its graph has an operator that there is none of.
+    Operator,
 }
 
 pub fn write_package(path: &Path, flaw: Flaw) {
@@ -165,7 +169,7 @@ pub fn write_package(path: &Path, flaw: Flaw) {
         calibration: &calibration,
         golden: &Golden { tolerance: 1e-4, picture: vec![picture] },
         golden_pictures: vec![("red.png".into(), super::picture::png([255, 0, 0]))],
-        model: graph(if flaw == Flaw::Leaves { 4 } else { 3 }),
+        model: graph(flaw),
         quantised: None,
         report: "<p>toy".into(),
     };

@@ -10,7 +10,10 @@ mod keys;
 mod listen;
 mod nodes;
 mod record;
+mod release;
+mod rollout;
 mod run;
+mod selftest;
 mod shell_files;
 mod snapshot;
 mod watch;
@@ -61,6 +64,11 @@ enum DaemonCommand {
     /// Write one picture of a camera as JPEG.
     #[command(after_help = "Example: fieldmarkd snapshot --camera /dev/video0 out.jpg")]
     Snapshot(snapshot::SnapshotArguments),
+    /// Show a package's golden pictures to this machine's engine.
+    #[command(
+        after_help = "Example: fieldmarkd engine-selftest --config configs/demo.toml --package garden-0.2.0.fieldmark"
+    )]
+    EngineSelftest(selftest::SelfTestArguments),
 }
 
 impl Fieldmarkd {
@@ -77,6 +85,7 @@ impl Fieldmarkd {
             (Some(DaemonCommand::Snapshot(arguments)), _) => snapshot::execute(&arguments),
             (Some(DaemonCommand::Keys(arguments)), _) => keys::execute(&arguments),
             (Some(DaemonCommand::ShellFiles(arguments)), _) => shell_files::execute(&arguments),
+            (Some(DaemonCommand::EngineSelftest(arguments)), _) => selftest::execute(&arguments),
             (None, Some(config)) => run::execute(&run::RunArguments { config }),
             (None, None) => Err(Failure::usage(anyhow::anyhow!(
                 "nothing to do: give --config FILE to run the daemon, or see fieldmarkd --help"
@@ -114,6 +123,19 @@ enum OperatorCommand {
         after_help = "Example: fieldmark record --out events.sqlite --group archive --name archive-1\n         fieldmark record --format parquet --out events/"
     )]
     Record(record::RecordArguments),
+    /// Make, sign and publish releases.
+    #[command(
+        after_help = "Example: fieldmark release add fleet garden-0.2.0.fieldmark --key targets.pem --key online.pem"
+    )]
+    Release(release::ReleaseArguments),
+    /// Bring a release to a group of nodes, in stages.
+    #[command(
+        after_help = "Example: fieldmark rollout start garden@0.2.0 --group ponds --stages 5,25,100 --hold 30m --max-failures 2 --root root.json"
+    )]
+    Rollout(rollout::RolloutArguments),
+    /// Take a group back to the model it ran before its last rollout.
+    #[command(after_help = "Example: fieldmark rollback --group ponds")]
+    Rollback(rollout::GroupArguments),
 }
 
 impl Fieldmark {
@@ -127,6 +149,9 @@ impl Fieldmark {
             OperatorCommand::Nodes(arguments) => nodes::execute(&arguments),
             OperatorCommand::Cmd(arguments) => cmd::execute(&arguments),
             OperatorCommand::Record(arguments) => record::execute(&arguments),
+            OperatorCommand::Release(arguments) => release::execute(&arguments),
+            OperatorCommand::Rollout(arguments) => rollout::execute(&arguments),
+            OperatorCommand::Rollback(arguments) => rollout::roll_back(&arguments),
         }
     }
 }

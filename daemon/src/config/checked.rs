@@ -15,6 +15,7 @@ use super::outbox::{OutboxConfig, outbox};
 use super::publishing::{SnapshotConfig, commands, snapshot, watch};
 use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, refuse};
+use super::update::{UpdateConfig, update};
 use crate::alert::AlertRules;
 use crate::command::CommandKind;
 
@@ -70,6 +71,8 @@ pub struct Config {
     pub commands: BTreeSet<CommandKind>,
     /// Whether the node is announced to Home Assistant.
     pub home_assistant: bool,
+    /// How updates are taken, where they are.
+    pub update: Option<UpdateConfig>,
     /// The embedded broker, where one is wanted.
     pub broker: Option<BrokerConfig>,
     /// Log filter.
@@ -94,8 +97,10 @@ impl TryFrom<RawConfig> for Config {
             Some(listen) => Some(broker(listen, &raw.broker, &node, &outbox)?),
             None => None,
         };
+        let update = update(raw.update, &node, outbox.folder())?;
         Ok(Self {
             node,
+            update,
             model: model(raw.model, &raw.place)?,
             snapshot: snapshot(&raw.snapshot, mqtt.metered)?,
             mqtt,

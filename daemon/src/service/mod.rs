@@ -11,6 +11,8 @@ mod pulse;
 mod reload;
 mod repeats;
 mod run;
+mod updating;
 
 pub use notify::ServiceManager;
 pub use run::{RunError, run};
+pub use updating::Updating;

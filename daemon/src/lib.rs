@@ -16,5 +16,8 @@ pub mod decide;
 pub mod engine;
 pub mod gate;
 pub mod publish;
+pub mod release;
+pub mod rollout;
 pub mod service;
 pub mod track;
+pub mod update;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use boon::{Compiler, SchemaIndex, Schemas};
-use field::{Broker, Field, Listener, fieldmark, free_port};
+use field::{Broker, Field, Flaw, Listener, Office, fieldmark, free_port};
 use serde_json::{Value, json};
 
 fn docs(file: &str) -> PathBuf {
@@ -84,6 +84,10 @@ fn every_message_of_a_running_node_keeps_to_its_schema() {
     let field = Field::new(&mqtt, 2, "rate_hz = 50.0", tables);
     let listener = Listener::start(port, "311");
     let mut daemon = field.start();
+    let office = Office::new(port);
+    office.release(1, Flaw::None, 0);
+    let begun = office.roll_out("toy@1.1.0", &["--detach"]).wait();
+    assert_eq!(begun.code, Some(0), "{begun:?}");
     listener.wait("fieldmark/n1/pond/alert", |heard| !heard.is_empty());
     let url = format!("mqtt://127.0.0.1:{port}");
     for (command, payload) in [
@@ -110,8 +114,17 @@ fn every_message_of_a_running_node_keeps_to_its_schema() {
     let heard: BTreeSet<_> = counted.keys().map(String::as_str).collect();
     let unheard: Vec<_> = all.difference(&heard).collect();
     // A model is compiled on a GPU only; daemon/tests/engines.rs has its message.
-    let others =
-        ["commandPrior", "commandRegion", "commandResume", "commandTarget", "commandWatch", "modelBuild"];
+    let others = [
+        "commandInstall",
+        "commandPrior",
+        "commandRegion",
+        "commandResume",
+        "commandTarget",
+        "commandWatch",
+        "configState",
+        "desiredConfig",
+        "modelBuild",
+    ];
     assert_eq!(unheard, others.iter().collect::<Vec<_>>(), "every channel but these carried messages");
     // What the broker kept is what the document says it keeps.
     let late = Listener::start(port, "311");

@@ -56,6 +56,16 @@ impl Alerts {
         Ok(())
     }
 
+    /// Watches for `taxa` in the `taxonomy` of another model from now on.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; nothing but novelty is watched for then.
+    pub fn change_model(&mut self, taxonomy: &Taxonomy, taxa: &[String]) -> Result<(), NameError> {
+        self.last.clear();
+        self.watched.clear();
+        self.watch(taxonomy, taxa)
+    }
+
     /// What an answer `taxon` of `camera` is worth: seen at `time` by the system's clock, at `now` by one that
     /// never steps back.
     pub fn weigh(

@@ -15,6 +15,7 @@ use crate::capture::{Prospect, prospect};
 use crate::config::{CameraConfig, CameraSource, Config, FilesConfig, GstreamerConfig, V4lConfig};
 use crate::decide::{Expected, List};
 use crate::publish::line::check_secrets;
+use crate::release::root_version;
 
 /// How long a broker may take to answer a check.
 const BROKER_PATIENCE: Duration = Duration::from_secs(3);
@@ -67,6 +68,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
     }
     good &= check_broker(&config);
     good &= check_outbox(&config);
+    good &= check_update(&config);
     good &= check_cameras(&config);
     if good { Ok(()) } else { Err(Failure::told()) }
 }
@@ -139,6 +141,25 @@ fn check_outbox(config: &Config) -> bool {
         ),
     }
     written.is_ok()
+}
+
+/// The root must be one; what the repository holds is looked at when the daemon runs.
+fn check_update(config: &Config) -> bool {
+    let Some(update) = &config.update else { return true };
+    let root = update.root.display();
+    let read = std::fs::read(&update.root).map_err(|error| error.to_string());
+    match read.and_then(|text| root_version(&text)) {
+        Ok(version) => {
+            println!("ok    update: group {}, root {root} (version {version})", update.group);
+            true
+        }
+        Err(error) => {
+            println!(
+                "FAIL  update.root {root}: {error}; give the root.json of the fleet's release repository"
+            );
+            false
+        }
+    }
 }
 
 fn check_cameras(config: &Config) -> bool {

@@ -20,7 +20,7 @@ pub(super) struct CmdArguments {
     broker: BrokerArguments,
     /// Name of the node.
     node: String,
-    /// snapshot, target, threshold, prior, region, gate, watch, pause, resume or restart.
+    /// snapshot, target, threshold, prior, region, gate, watch, pause, resume, restart or install.
     command: String,
     /// Its JSON, such as '{"camera":"pond"}'.
     #[arg(default_value = "{}")]

@@ -13,9 +13,12 @@ mod keys;
 mod listen;
 mod nodes;
 mod record;
+mod release;
+mod rollout;
 mod run;
 mod shell_files;
 mod snapshot;
+mod trial;
 mod watch;
 
 use std::path::PathBuf;
@@ -78,6 +81,9 @@ enum DaemonCommand {
     /// Write one picture of a camera as JPEG.
     #[command(after_help = "Example: fieldmarkd snapshot --camera /dev/video0 out.jpg")]
     Snapshot(snapshot::SnapshotArguments),
+    /// Try a released package, for the daemon that started this.
+    #[command(hide = true)]
+    Trial(trial::TrialArguments),
 }
 
 impl Fieldmarkd {
@@ -102,6 +108,7 @@ impl Fieldmarkd {
                 crate::engine::tensorrt::serve(&job);
                 Ok(())
             }
+            (Some(DaemonCommand::Trial(arguments)), _) => trial::execute(&arguments),
             (None, Some(config)) => run::execute(&run::RunArguments { config }),
             (None, None) => Err(Failure::usage(anyhow::anyhow!(
                 "nothing to do: give --config FILE to run the daemon, or see fieldmarkd --help"
@@ -139,6 +146,19 @@ enum OperatorCommand {
         after_help = "Example: fieldmark record --out events.sqlite --group archive --name archive-1\n         fieldmark record --format parquet --out events/"
     )]
     Record(record::RecordArguments),
+    /// Make, sign and publish releases.
+    #[command(
+        after_help = "Example: fieldmark release add fleet garden-0.2.0.fieldmark --key targets.pem --key online.pem"
+    )]
+    Release(release::ReleaseArguments),
+    /// Bring a release to a group of nodes, in stages.
+    #[command(
+        after_help = "Example: fieldmark rollout start garden@0.2.0 --group ponds --stages 5,25,100 --hold 30m --max-failures 2 --root root.json"
+    )]
+    Rollout(rollout::RolloutArguments),
+    /// Take a group back to the model it ran before its last rollout.
+    #[command(after_help = "Example: fieldmark rollback --group ponds")]
+    Rollback(rollout::GroupArguments),
 }
 
 impl Fieldmark {
@@ -152,6 +172,9 @@ impl Fieldmark {
             OperatorCommand::Nodes(arguments) => nodes::execute(&arguments),
             OperatorCommand::Cmd(arguments) => cmd::execute(&arguments),
             OperatorCommand::Record(arguments) => record::execute(&arguments),
+            OperatorCommand::Release(arguments) => release::execute(&arguments),
+            OperatorCommand::Rollout(arguments) => rollout::execute(&arguments),
+            OperatorCommand::Rollback(arguments) => rollout::roll_back(&arguments),
         }
     }
 }

@@ -12,7 +12,9 @@ use crate::config::{self, Config, ModelConfig, Written};
 use crate::decide::Decider;
 use crate::engine::{EngineSettings, LoadedModel, Phase, shipped_package};
 use crate::publish::BuildNotice;
-use crate::service::{self, ServiceManager};
+use crate::release::ReleaseKind;
+use crate::service::{self, ServiceManager, Updating};
+use crate::update::{self, Slot};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -28,7 +30,7 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
     let manager = ServiceManager::from_environment();
     let (config, written) = read(&arguments.config)?;
     manager.starting("loading the model", LOADING);
-    let (config, decider) = with_kept(config)?;
+    let Opened { config, written, decider, updating } = with_updates(config, written, &arguments.config)?;
     let (identity, tested) = (decider.identity(), decider.tested());
     tracing::info!(
         model = %format!("{} {}", identity.name, identity.version), engine = decider.engine_name(),
@@ -36,7 +38,7 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
         largest_difference = tested.largest_difference, "model ready"
     );
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    match threads?.block_on(service::run(&config, written, decider))? {
+    match threads?.block_on(service::run(&config, written, decider, updating))? {
         Ending::Running => Ok(()),
         Ending::Restart => Err(restart().into()),
     }
@@ -50,6 +52,64 @@ fn restart() -> anyhow::Error {
     // The name it was called by finds a program that was replaced meanwhile; the running one is the last resort.
     let error = std::process::Command::new(&program).args(arguments.by_ref()).exec();
     anyhow::anyhow!("cannot start {} again: {error}; start it by hand", program.to_string_lossy())
+}
+
+/// What a start has found.
+struct Opened {
+    config: Config,
+    written: Written,
+    decider: Decider,
+    updating: Option<Updating>,
+}
+
+/// As [`with_kept`], with the configuration and the model that updates have led to. What cannot be used is given up
+/// for what was before: a node always comes up, and answers with something.
+fn with_updates(base: Config, written: Written, path: &Path) -> Result<Opened, Failure> {
+    let Some(update) = &base.update else {
+        let (config, decider) = with_kept(base)?;
+        return Ok(Opened { config, written, decider, updating: None });
+    };
+    let mut configs = update::begin(update, ReleaseKind::Config);
+    let mut models = update::begin(update, ReleaseKind::Model);
+    loop {
+        let live = configs.journal.running.clone();
+        let opened = match &live {
+            // A configuration that does not go with the model is at fault, not the model.
+            Slot::Released(kept) => {
+                let layer = configs.path(kept);
+                config::read_layered(path, Some(&layer)).map_err(Failure::usage).and_then(
+                    |(config, written)| {
+                        let model = models.journal.running.clone();
+                        let package = match &model {
+                            Slot::Released(kept) => Some(models.path(kept)),
+                            Slot::Configured => None,
+                        };
+                        with_package(&config, package.as_deref()).map(|opened| ((opened, model), written))
+                    },
+                )
+            }
+            Slot::Configured => models
+                .first_usable(|package| with_package(&base, package))
+                .map(|opened| (opened, written.clone())),
+        };
+        match (opened, &live) {
+            (Ok((((config, decider), model), written)), _) => {
+                let config_path = path.into();
+                let updating = Updating { config_path, model: (models, model), config: (configs, live) };
+                return Ok(Opened { config, written, decider, updating: Some(updating) });
+            }
+            (Err(failure), Slot::Released(_)) => configs.give_up(&failure),
+            (Err(failure), Slot::Configured) => return Err(failure),
+        }
+    }
+}
+
+fn with_package(config: &Config, package: Option<&Path>) -> Result<(Config, Decider), Failure> {
+    let mut with = config.clone();
+    if let Some(package) = package {
+        with.model.package = Some(package.into());
+    }
+    with_kept(with)
 }
 
 /// `config` with what commands asked to keep over it, and its decider. Kept settings that cannot be used, as after a

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use fieldmark_models::calibration::Calibration;
 use fieldmark_models::specificity::Threshold;
-use fieldmark_models::taxonomy::Taxonomy;
 use fieldmark_models::views::FractionBox;
 use tokio::sync::{mpsc, watch};
 
-use super::{CameraSettings, CommandId, CommandKind, Kept, Refusal, Request, Settings, SettingsCell};
+use super::{
+    CameraSettings, CommandId, CommandKind, Kept, Refusal, Request, Settings, SettingsCell, VocabularyCell,
+};
 use crate::alert::find_watched;
 use crate::decide::{CutOff, Sureness};
 use crate::publish::line::Incoming;
@@ -25,6 +25,9 @@ use crate::publish::topics::{Topics, command};
 const REMEMBERED: usize = 256;
 /// How long a picture is waited for.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Id of the command that Home Assistant's button gives.
+pub const HOME_ASSISTANT_ID: &str = "home-assistant";
 
 /// What a command changes of the kept settings.
 type Keep = Box<dyn FnOnce(&mut Kept)>;
@@ -44,10 +47,10 @@ pub struct Equipment {
     pub allow: ArcSwap<BTreeSet<CommandKind>>,
     /// The settings in force.
     pub settings: SettingsCell,
-    /// The tree of the model.
-    pub taxonomy: Taxonomy,
-    /// Targets and thresholds of the model.
-    pub calibration: Calibration,
+    /// What the model can be asked for.
+    pub vocabulary: VocabularyCell,
+    /// Asks for the release that is offered; `None` where this node takes no updates.
+    pub install: Option<mpsc::Sender<()>>,
     /// Names of the cameras.
     pub cameras: Vec<String>,
     /// Where settings are kept; `None` where nothing is durable.
@@ -106,7 +109,9 @@ impl Desk {
                 "a retained command would be carried out at every connection: send it without retain";
             return answer(&self.equipment, ReplyState::Failed, Some(reason.into()));
         }
-        if self.known.contains(&id) {
+        // Home Assistant's payloads and topics are fixed, so its id is always the same.
+        let fixed = kind == CommandKind::Install.name() && id.as_str() == HOME_ASSISTANT_ID;
+        if self.known.contains(&id) && !fixed {
             return answer(&self.equipment, ReplyState::Failed, Some("this id was used before".into()));
         }
         if self.known.len() >= REMEMBERED {
@@ -135,6 +140,7 @@ impl Desk {
                 self.ending.send_replace(Ending::Restart);
                 return;
             }
+            Request::Install => self.equipment.install(),
             Request::Snapshot { camera } => {
                 self.equipment.answer(id, kind, ReplyState::Running, None);
                 let (equipment, id, kind) = (Arc::clone(&self.equipment), id.clone(), kind.to_owned());
@@ -185,6 +191,14 @@ impl Equipment {
         }
     }
 
+    fn install(&self) -> Result<Option<String>, Refusal> {
+        let off = || Refusal("this node takes no updates: configure [update]".into());
+        let asked = self.install.as_ref().ok_or_else(off)?;
+        // One that waits already asks for the same.
+        let _ = asked.try_send(());
+        Ok(Some("what is offered is taken; model/state says how far that is".into()))
+    }
+
     async fn snapshot(&self, camera: &str) -> Result<String, Refusal> {
         let number = self.camera(camera)?;
         let taken = self.snapshots.want(number);
@@ -206,6 +220,7 @@ impl Equipment {
     /// Changes the settings in force, and the ones that are kept where asked. What was done beside that.
     fn change(&self, request: Request) -> Result<Option<String>, Refusal> {
         let mut settings = Settings::clone(&self.settings.get());
+        let vocabulary = self.vocabulary.load();
         let refused = |error: &dyn std::fmt::Display| Refusal(error.to_string());
         let mut keep: Option<Keep> = None;
         let mut cut_off = None;
@@ -213,7 +228,7 @@ impl Equipment {
         match request {
             Request::Target { value, persist } => {
                 settings.dial.everywhere = Sureness::Target(value);
-                let cut_offs = settings.dial.cut_offs(&self.taxonomy, &self.calibration);
+                let cut_offs = settings.dial.cut_offs(&vocabulary.taxonomy, &vocabulary.calibration);
                 cut_off = Some(cut_offs.map_err(|error| refused(&error))?.everywhere());
                 keep = persist.then(|| -> Keep {
                     Box::new(move |kept| (kept.target, kept.threshold) = (Some(value), None))
@@ -228,12 +243,12 @@ impl Equipment {
                 });
             }
             Request::Prior { taxa, persist } => {
-                find_watched(&self.taxonomy, &taxa).map_err(|error| refused(&error))?;
+                find_watched(&vocabulary.taxonomy, &taxa).map_err(|error| refused(&error))?;
                 settings.expected.taxa.clone_from(&taxa);
                 keep = persist.then(|| -> Keep { Box::new(move |kept| kept.priors = Some(taxa)) });
             }
             Request::Watch { taxa, persist } => {
-                find_watched(&self.taxonomy, &taxa).map_err(|error| refused(&error))?;
+                find_watched(&vocabulary.taxonomy, &taxa).map_err(|error| refused(&error))?;
                 settings.watch.clone_from(&taxa);
                 keep = persist.then(|| -> Keep { Box::new(move |kept| kept.watch = Some(taxa)) });
             }
@@ -266,7 +281,7 @@ impl Equipment {
                 self.of_camera(&mut settings, &camera)?.paused = wanted;
                 paused = Some((self.camera(&camera)?, wanted, camera));
             }
-            Request::Restart | Request::Snapshot { .. } => {}
+            Request::Restart | Request::Install | Request::Snapshot { .. } => {}
         }
         self.settings.set(settings);
         if let Some(cut_off) = cut_off {

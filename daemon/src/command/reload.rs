@@ -24,13 +24,14 @@ impl Equipment {
             |key| move |error: &dyn std::fmt::Display| ReloadError { key, reason: error.to_string() };
         let mut settings = Settings::clone(&self.settings.get());
         let wanted = Settings::new(config);
-        let cut_offs = wanted.dial.cut_offs(&self.taxonomy, &self.calibration);
+        let vocabulary = self.vocabulary.load();
+        let cut_offs = wanted.dial.cut_offs(&vocabulary.taxonomy, &vocabulary.calibration);
         let cut_off = cut_offs.map_err(|error| refused("model")(&error))?.everywhere();
-        find_watched(&self.taxonomy, &wanted.expected.taxa)
+        find_watched(&vocabulary.taxonomy, &wanted.expected.taxa)
             .map_err(|error| refused("model.priors")(&error))?;
-        find_watched(&self.taxonomy, &wanted.watch).map_err(|error| refused("watch.taxa")(&error))?;
+        find_watched(&vocabulary.taxonomy, &wanted.watch).map_err(|error| refused("watch.taxa")(&error))?;
         if let Some(from) = &wanted.expected.checklist {
-            List::read(from, &self.taxonomy).map_err(|error| refused("model.checklist")(&error))?;
+            List::read(from, &vocabulary.taxonomy).map_err(|error| refused("model.checklist")(&error))?;
         }
         for (name, present) in self.cameras.iter().zip(&mut settings.cameras) {
             let of_name = config.cameras.iter().find(|camera| camera.name.as_str() == name);

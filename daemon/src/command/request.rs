@@ -33,11 +33,13 @@ pub enum CommandKind {
     Resume,
     /// Start the daemon anew.
     Restart,
+    /// Take the release that is offered.
+    Install,
 }
 
 impl CommandKind {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Snapshot,
         Self::Target,
         Self::Threshold,
@@ -48,6 +50,7 @@ impl CommandKind {
         Self::Pause,
         Self::Resume,
         Self::Restart,
+        Self::Install,
     ];
 
     /// As topics and configuration name it.
@@ -64,6 +67,7 @@ impl CommandKind {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::Restart => "restart",
+            Self::Install => "install",
         }
     }
 
@@ -161,6 +165,8 @@ pub enum Request {
     },
     /// Start the daemon anew.
     Restart,
+    /// Take the release that is offered.
+    Install,
 }
 
 #[derive(Deserialize)]
@@ -259,6 +265,10 @@ impl Request {
                 let OfNothing {} = read(kind, payload)?;
                 Self::Restart
             }
+            CommandKind::Install => {
+                let OfNothing {} = read(kind, payload)?;
+                Self::Install
+            }
         })
     }
 }
@@ -270,7 +280,7 @@ fn read<'a, T: Deserialize<'a>>(kind: CommandKind, payload: &'a [u8]) -> Result<
         CommandKind::Prior | CommandKind::Watch => r#"{"taxa":["Insecta"],"persist":false}"#,
         CommandKind::Region => r#"{"camera":"pond","box":[0,0,1,0.5],"persist":false}"#,
         CommandKind::Gate => r#"{"camera":"pond","mode":"novelty","level":10,"persist":false}"#,
-        CommandKind::Restart => "{}",
+        CommandKind::Restart | CommandKind::Install => "{}",
     };
     let wrong = |error| Refusal(format!("{error}; give JSON such as {example}"));
     serde_json::from_slice(payload).map_err(wrong)
@@ -335,7 +345,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_bring_the_parser_down(bytes: Vec<u8>, which in 0..10usize) {
+        fn no_bytes_bring_the_parser_down(bytes: Vec<u8>, which in 0..11usize) {
             let _ = Request::parse(CommandKind::ALL[which], &bytes);
         }
 

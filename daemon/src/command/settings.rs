@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use fieldmark_models::calibration::Calibration;
+use fieldmark_models::taxonomy::Taxonomy;
 use fieldmark_models::views::FractionBox;
 
 use crate::config::{CameraConfig, Config};
@@ -53,6 +55,18 @@ impl Settings {
         }
     }
 }
+
+/// What a model can be asked for: another one when the model is another.
+#[derive(Debug, Clone)]
+pub struct Vocabulary {
+    /// The tree it answers from.
+    pub taxonomy: Taxonomy,
+    /// Targets and thresholds.
+    pub calibration: Calibration,
+}
+
+/// The vocabulary of the model that answers, shared: reading never waits.
+pub type VocabularyCell = Arc<ArcSwap<Vocabulary>>;
 
 /// The settings in force, shared: reading never waits.
 #[derive(Clone)]

@@ -16,6 +16,7 @@ use super::outbox::{OutboxConfig, outbox};
 use super::publishing::{SnapshotConfig, commands, snapshot, watch};
 use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, refuse};
+use super::update::{UpdateConfig, update};
 use crate::alert::AlertRules;
 use crate::command::CommandKind;
 use crate::engine::EngineSettings;
@@ -74,6 +75,8 @@ pub struct Config {
     pub commands: BTreeSet<CommandKind>,
     /// Whether the node is announced to Home Assistant.
     pub home_assistant: bool,
+    /// How updates are taken, where they are.
+    pub update: Option<UpdateConfig>,
     /// The embedded broker, where one is wanted.
     pub broker: Option<BrokerConfig>,
     /// Log filter.
@@ -98,9 +101,11 @@ impl TryFrom<RawConfig> for Config {
             Some(listen) => Some(broker(listen, &raw.broker, &node, &outbox)?),
             None => None,
         };
+        let update = update(raw.update, &node, outbox.folder())?;
         Ok(Self {
             node,
             engine: engine(raw.engine.as_deref(), &raw.tract, raw.onnxruntime, raw.tensorrt)?,
+            update,
             model: model(raw.model, &raw.place)?,
             snapshot: snapshot(&raw.snapshot, mqtt.metered)?,
             mqtt,

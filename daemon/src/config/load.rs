@@ -38,14 +38,32 @@ pub fn load(path: &Path) -> Result<Config, LoadError> {
     Ok(read(path)?.0)
 }
 
+/// As [`load`], with `released` (a file from the fleet) over file and `conf.d`, under the environment.
+///
+/// # Errors
+/// As [`read_layered`].
+pub fn load_layered(path: &Path, released: Option<&Path>) -> Result<Config, LoadError> {
+    Ok(read_layered(path, released)?.0)
+}
+
 /// As [`load`], and what was written where.
 ///
 /// # Errors
 /// As [`load`].
 pub fn read(path: &Path) -> Result<(Config, Written), LoadError> {
+    read_layered(path, None)
+}
+
+/// As [`load_layered`], and what was written where.
+///
+/// # Errors
+/// As [`load`], and if `released` has a table that says which node this is and how it is updated: a node that lost
+/// those could not be brought back.
+pub fn read_layered(path: &Path, released: Option<&Path>) -> Result<(Config, Written), LoadError> {
     let mut builder = config::Config::builder();
     let mut layers = vec![path.to_owned()];
     layers.extend(drop_ins(path)?);
+    layers.extend(released.map(Path::to_owned));
     for layer in layers {
         let text = std::fs::read_to_string(&layer)
             .map_err(|source| LoadError::File { path: layer.clone(), source })?;
@@ -53,6 +71,9 @@ pub fn read(path: &Path) -> Result<(Config, Written), LoadError> {
         if let Err(error) = text.parse::<toml::Table>() {
             let message = format!("{}: {error}", layer.display());
             return Err(config::ConfigError::Message(message.trim_end().into()).into());
+        }
+        if released == Some(layer.as_path()) {
+            check_released(&text)?;
         }
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
@@ -67,8 +88,25 @@ pub fn read(path: &Path) -> Result<(Config, Written), LoadError> {
         .with_list_parse_key("watch.novelty")
         .with_list_parse_key("commands.allow");
     let built = builder.add_source(environment).build()?;
-    let written = Written::new(path.to_owned(), &built.clone().try_deserialize()?);
+    let written =
+        Written::new(path.to_owned(), released.map(Path::to_owned), &built.clone().try_deserialize()?);
     Ok((check(built)?, written))
+}
+
+/// Tables that stay the node's own.
+const OWN: [&str; 3] = ["node", "outbox", "update"];
+
+fn check_released(text: &str) -> Result<(), LoadError> {
+    let table = text.parse::<toml::Table>().unwrap_or_default();
+    match table.keys().find(|key| OWN.contains(&key.to_lowercase().as_str())) {
+        Some(key) => Err(ConfigError {
+            key: key.clone(),
+            value: "…".into(),
+            allowed: "remove it: a configuration from the fleet does not change which node this is and how it is updated".into(),
+        }
+        .into()),
+        None => Ok(()),
+    }
 }
 
 /// Checks a configuration given as text, without `conf.d` and environment.
@@ -115,6 +153,23 @@ mod tests {
         std::fs::write(folder.path().join("conf.d/20.toml"), "node = \"c\"").expect("write");
         std::fs::write(folder.path().join("conf.d/10.toml"), "node = \"b\"").expect("write");
         assert_eq!(load(&path).expect("a configuration").node.as_str(), "c");
+    }
+
+    #[test]
+    fn a_layer_from_the_fleet_lies_over_the_drop_ins_and_leaves_the_node_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("fieldmark.toml");
+        let base =
+            "node = \"a\"\n[broker]\nembedded = true\n[camera.c]\nsource = \"files\"\nfolder = \"x\"\n";
+        std::fs::write(&path, base).expect("write");
+        let layer = folder.path().join("dusk-1.0.0.toml");
+        std::fs::write(&layer, "[log]\nlevel = \"debug\"").expect("write");
+        assert_eq!(load_layered(&path, Some(&layer)).expect("a configuration").log, "debug");
+        for own in ["node = \"b\"", "[update]\ngroup = \"g\"", "[outbox]\ndurable = false"] {
+            std::fs::write(&layer, own).expect("write");
+            let error = load_layered(&path, Some(&layer)).expect_err("a refusal").to_string();
+            assert!(error.contains("from the fleet does not change"), "{error}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod publishing;
 mod raw;
 mod reference;
 mod refusal;
+mod update;
 mod written;
 
 pub use camera::{
@@ -19,15 +20,17 @@ pub use camera::{
     V4lConfig,
 };
 pub use checked::{BrokerConfig, Config, NodeName};
-pub use load::{LoadError, load, load_text, read};
+pub use load::{LoadError, load, load_layered, load_text, read, read_layered};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
 pub use publishing::SnapshotConfig;
 pub use raw::{
     RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
-    RawOnnxRuntime, RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawTensorRt, RawTract, RawWatch,
+    RawOnnxRuntime, RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawTensorRt, RawTract, RawUpdate, RawWatch,
 };
 pub use reference::{Key, keys, markdown};
 pub use refusal::ConfigError;
+pub(crate) use update::group_name;
+pub use update::{Repository, UpdateConfig};
 pub use written::{Changes, Written};

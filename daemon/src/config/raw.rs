@@ -35,6 +35,8 @@ pub struct RawConfig {
     pub commands: RawCommands,
     /// Home Assistant.
     pub home_assistant: RawHomeAssistant,
+    /// Models from the fleet's repository.
+    pub update: RawUpdate,
     /// The broker inside the daemon.
     pub broker: RawBroker,
     /// Logging.
@@ -221,6 +223,46 @@ pub struct RawCommands {
 pub struct RawHomeAssistant {
     /// Announce the node to Home Assistant.
     pub discovery: Option<bool>,
+}
+
+/// `[update]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawUpdate {
+    /// Group whose desired model is followed; without one nothing is ever updated.
+    pub group: Option<String>,
+    /// The trusted root of the fleet's release repository.
+    pub root: Option<PathBuf>,
+    /// `mqtt`, a path, `file://` or `http(s)://`.
+    pub repository: Option<String>,
+    /// Follow rollouts; otherwise only `install` updates.
+    pub automatic: Option<bool>,
+    /// Where releases are kept.
+    pub folder: Option<PathBuf>,
+    /// Seconds a model looks on before it answers.
+    pub shadow_s: Option<f64>,
+    /// Seconds it answers before it is confirmed.
+    pub probation_s: Option<f64>,
+    /// Frames it must have answered by then.
+    pub probation_frames: Option<i64>,
+    /// Frames without an answer that end it.
+    pub max_failures: Option<i64>,
+    /// Times a release is tried.
+    pub max_tries: Option<i64>,
+    /// Times the daemon may die on probation.
+    pub max_starts: Option<i64>,
+    /// Megabytes of the disk that stay free.
+    pub free_mb: Option<i64>,
+    /// Longest mean latency.
+    pub max_latency_ms: Option<f64>,
+    /// Longest mean latency, in those of the model before.
+    pub max_latency_factor: Option<f64>,
+    /// Most memory the self-test may take.
+    pub max_memory_mb: Option<f64>,
+    /// Largest difference of rank mixes, 0 to 1.
+    pub max_drift: Option<f64>,
+    /// Seconds the self-test may take.
+    pub selftest_timeout_s: Option<f64>,
 }
 
 /// `[broker]`.

@@ -12,14 +12,16 @@ use super::reference::{Key, key_of};
 pub struct Written {
     /// The file that was named.
     pub path: PathBuf,
+    /// What the fleet laid over it.
+    pub released: Option<PathBuf>,
     keys: BTreeMap<String, String>,
 }
 
 impl Written {
-    pub(super) fn new(path: PathBuf, whole: &Value) -> Self {
+    pub(super) fn new(path: PathBuf, released: Option<PathBuf>, whole: &Value) -> Self {
         let mut keys = BTreeMap::new();
         flatten(String::new(), whole, &mut keys);
-        Self { path, keys }
+        Self { path, released, keys }
     }
 
     /// Keys that another reading sets otherwise, sets as well, or no longer.
@@ -61,7 +63,7 @@ mod tests {
     use super::*;
 
     fn written(whole: &Value) -> Written {
-        Written::new("fieldmark.toml".into(), whole)
+        Written::new("fieldmark.toml".into(), None, whole)
     }
 
     #[test]

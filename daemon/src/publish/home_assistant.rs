@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::messages::Info;
 use super::topics::{ROOT, Topics};
+use crate::command::HOME_ASSISTANT_ID;
 use crate::config::CameraName;
 
 /// What a node was announced as, so that what is gone can be taken back.
@@ -77,8 +78,12 @@ pub fn discovery(info: &Info, topics: &Topics, cameras: &[CameraName], gone: &[S
         json!({
             "platform": "update", "unique_id": format!("{ROOT}_{node}_model"), "name": "model",
             "entity_category": "diagnostic", "state_topic": topics.model_state(),
-            "value_template": "{{ {'installed_version': value_json.running.version, 'latest_version': \
-                (value_json.desired | default(value_json.running)).version, 'title': value_json.running.name} | tojson }}",
+            "value_template": "{% set phase = value_json.phase %}{{ {'installed_version': value_json.running.version, \
+                'latest_version': (value_json.desired | default(value_json.running)).version, \
+                'title': value_json.running.name, 'in_progress': phase in ['downloading', 'verifying', 'building', \
+                'self-test', 'shadow', 'active'], 'update_percentage': \
+                (value_json.progress * 100) | round if value_json.progress is defined else None} | tojson }}",
+            "command_topic": topics.command("install", HOME_ASSISTANT_ID), "payload_install": "{}",
         }),
     );
     json!({

@@ -11,6 +11,7 @@ use crate::decide::{BestLeaf, TaxonAnswer};
 use crate::engine::{EngineKind, ModelIdentity, PassedOver};
 use crate::publish::outbox::{Class, Loss};
 use crate::track::{EventType, Track};
+use crate::update::{Phase, ShadowReport};
 
 /// Version of all messages here.
 pub const VERSION: u32 = 1;
@@ -205,15 +206,76 @@ pub struct Metrics {
     pub rss_bytes: Option<u64>,
 }
 
-/// `fieldmark/N/model/state`.
+/// A release, as messages tell it before it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DesiredModel {
+    /// Name of the package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of the package file.
+    pub sha256: Sha256Digest,
+    /// Bytes of the package file.
+    pub size: u64,
+}
+
+/// `fieldmark/N/model/state`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelState {
     /// [`VERSION`].
     pub v: u32,
-    /// The model that runs.
+    /// The model that answers.
     pub running: ModelIdentity,
+    /// The one that answered before and is kept; absent where that is the configured one, or none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<DesiredModel>,
     /// What is being done about models; `running` while nothing is.
-    pub phase: String,
+    pub phase: Phase,
+    /// The group this node follows; absent where it takes no updates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<String>,
+    /// The rollout `phase` is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollout: Option<String>,
+    /// The release `phase` is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<DesiredModel>,
+    /// How far `phase` is, 0 to 1, where that can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<f64>,
+    /// Times the release was tried in vain; absent before the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// What went wrong, or what is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How the release does beside the model that answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowReport>,
+    /// Since when `phase` is what it is: RFC 3339, UTC, milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+impl ModelState {
+    /// Of a node on which `running` answers, and nothing is to be said beside `phase`.
+    #[must_use]
+    pub fn idle(running: ModelIdentity, phase: Phase) -> Self {
+        Self {
+            v: VERSION,
+            running,
+            previous: None,
+            phase,
+            group: None,
+            rollout: None,
+            desired: None,
+            progress: None,
+            tries: None,
+            error: None,
+            shadow: None,
+            since: None,
+        }
+    }
 }
 
 /// `fieldmark/N/model/build`.
@@ -380,6 +442,37 @@ mod tests {
         let engine = EngineKind::TensorRt;
         let build = ModelBuild { v: VERSION, time: time(), engine, step, progress: Some(0.5) };
         insta::assert_snapshot!(frozen(&build));
+    }
+
+    #[test]
+    fn a_model_state_has_these_fields() {
+        let model = |version: &str| DesiredModel {
+            name: "garden".into(),
+            version: version.into(),
+            sha256: Sha256Digest::of(version.as_bytes()),
+            size: 18_500_000,
+        };
+        let shadow = ShadowReport {
+            frames: 120,
+            agreement: 0.95,
+            compatible: 0.99,
+            ranks: BTreeMap::from([("species".into(), [0.5, 0.6])]),
+            latency_ms: [18.2, 17.9],
+        };
+        let state = ModelState {
+            previous: Some(model("0.0.9")),
+            group: Some("ponds".into()),
+            rollout: Some("01JDBZ3V7WQ2M0X5C8R9T4K6HA".into()),
+            desired: Some(model("0.2.0")),
+            progress: Some(0.25),
+            tries: Some(1),
+            error: Some("the broker was away".into()),
+            shadow: Some(shadow),
+            since: Some(time()),
+            ..ModelState::idle(identity(), Phase::Shadow)
+        };
+        insta::assert_snapshot!(frozen(&state));
+        insta::assert_snapshot!(frozen(&ModelState::idle(identity(), Phase::Running)));
     }
 
     #[test]

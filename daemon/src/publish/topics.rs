@@ -51,6 +51,12 @@ impl Topics {
         format!("{}/model/build", self.node)
     }
 
+    /// Which configuration from the fleet is in force, and what becomes of another; retained.
+    #[must_use]
+    pub fn config_state(&self) -> String {
+        format!("{}/config/state", self.node)
+    }
+
     /// How a camera is; retained.
     #[must_use]
     pub fn camera_status(&self, camera: &CameraName) -> String {
@@ -118,6 +124,10 @@ pub enum Heard<'a> {
     Info(&'a str),
     /// An event of a node's camera.
     Detection(&'a str, &'a str),
+    /// How far a node's update is.
+    ModelState(&'a str),
+    /// How far an update of a node's configuration is.
+    ConfigState(&'a str),
     /// The newest event of a node's camera, retained.
     Last(&'a str, &'a str),
     /// Anything else.
@@ -130,6 +140,8 @@ pub fn heard(topic: &str) -> Heard<'_> {
     match topic.split('/').collect::<Vec<_>>().as_slice() {
         [ROOT, node, "status"] => Heard::Status(node),
         [ROOT, node, "info"] => Heard::Info(node),
+        [ROOT, node, "model", "state"] => Heard::ModelState(node),
+        [ROOT, node, "config", "state"] => Heard::ConfigState(node),
         [ROOT, node, camera, "detection"] => Heard::Detection(node, camera),
         [ROOT, node, camera, "last"] => Heard::Last(node, camera),
         _ => Heard::Other,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::inference::{Gear, Inference};
@@ -12,7 +13,7 @@ use super::node::Node;
 use super::run::RunError;
 use crate::alert::{Alerts, Novelty};
 use crate::capture::{Colour, Frame, FrameImage, LatestFrames, Layout, Outcome, Taken};
-use crate::command::{Settings, SettingsCell};
+use crate::command::{Settings, SettingsCell, Vocabulary};
 use crate::config::{Config, PixelFormat};
 use crate::decide::Decider;
 use crate::engine::{Engine, Shape};
@@ -110,7 +111,11 @@ pub fn bench(
         Snapshots::new(&config.snapshot, node.snapshot_topics(), Arc::clone(&outbox));
     let slot = Arc::new(LatestFrames::new(1));
     let settings = SettingsCell::new(Settings::new(config));
-    let gear = Gear { frames: Arc::clone(&slot), node, alerts, snapshots, settings };
+    let vocabulary =
+        Vocabulary { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() };
+    let vocabulary = Arc::new(ArcSwap::from_pointee(vocabulary));
+    let frames_seen = Arc::clone(&slot);
+    let gear = Gear { frames: frames_seen, node, alerts, snapshots, settings, vocabulary, exchange: None };
     let mut inference = Inference::new(decider, gear, &config.cameras);
     for frame in frames.iter().cycle().take(WARM) {
         walk(&slot, &mut inference, frame);

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fieldmark_models::picture::Picture;
 use fieldmark_models::taxonomy::TaxonIndex;
 use fieldmark_models::views::FractionBox;
 
 use super::node::{Event, Node};
 use crate::alert::Alerts;
 use crate::capture::{Frame, FrameDecoder, LatestFrames, Outcome, Taken};
-use crate::command::{Settings, SettingsCell};
+use crate::command::{Settings, SettingsCell, Vocabulary, VocabularyCell};
 use crate::config::CameraConfig;
 use crate::decide::{Answer, Decider, LookTime};
 use crate::gate::Gate;
 use crate::publish::messages::Region;
 use crate::publish::snapshot::Snapshots;
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
+use crate::update::{Change, Exchange};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,13 @@ pub(super) struct Inference {
     cell: SettingsCell,
     settings: Arc<Settings>,
     times: StageTimes,
+    vocabulary: VocabularyCell,
+    /// Where another model comes from; `None` where nothing is updated.
+    exchange: Option<Arc<Exchange>>,
+    /// A model that looks at the same frames.
+    shadow: Option<Box<Decider>>,
+    /// The model that answered before, while the present one is on probation.
+    at_hand: Option<Box<Decider>>,
 }
 
 /// What the inference thread is given.
@@ -56,6 +65,8 @@ pub(super) struct Gear {
     pub(super) alerts: Alerts,
     pub(super) snapshots: Arc<Snapshots>,
     pub(super) settings: SettingsCell,
+    pub(super) vocabulary: VocabularyCell,
+    pub(super) exchange: Option<Arc<Exchange>>,
 }
 
 struct Watched {
@@ -97,6 +108,34 @@ impl Judge for Decider {
     }
 }
 
+/// Notes an answer, and what the model in the shadow says of the same picture.
+fn observe(
+    exchange: &Exchange,
+    answer: &Answer,
+    shadow: Option<&mut Decider>,
+    picture: &Picture,
+    part: FractionBox,
+) {
+    let other = shadow.map(|shadow| shadow.decide(picture, part, None));
+    let mut observed = exchange.observe();
+    observed.live.answered(answer);
+    match other {
+        Some(Ok(other)) => {
+            observed.shadow.answered(&other);
+            observed.agreement.note(answer, &other);
+        }
+        Some(Err(error)) => observed.shadow.failed(&error),
+        None => {}
+    }
+}
+
+/// Frees a model on another thread: an engine may take its time.
+fn discard(decider: Option<Box<Decider>>) {
+    if let Some(decider) = decider {
+        let _ = std::thread::Builder::new().name("discard".into()).spawn(move || drop(decider));
+    }
+}
+
 fn region(part: Option<FractionBox>) -> (FractionBox, Region) {
     let name = if part.is_some() { "region" } else { "frame" };
     let part = part.unwrap_or(FractionBox::FRAME);
@@ -105,7 +144,7 @@ fn region(part: Option<FractionBox>) -> (FractionBox, Region) {
 
 impl Inference {
     pub(super) fn new(decider: Decider, gear: Gear, cameras: &[CameraConfig]) -> Self {
-        let Gear { frames, node, alerts, snapshots, settings: cell } = gear;
+        let Gear { frames, node, alerts, snapshots, settings: cell, vocabulary, exchange } = gear;
         let watch = |camera: &CameraConfig| {
             let (part, region) = region(camera.region);
             let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
@@ -125,6 +164,10 @@ impl Inference {
             cell,
             settings,
             times: StageTimes::default(),
+            vocabulary,
+            exchange,
+            shadow: None,
+            at_hand: None,
         }
     }
 
@@ -145,6 +188,7 @@ impl Inference {
             if let Some(settings) = self.cell.newer_than(&self.settings) {
                 self.adjust(settings);
             }
+            self.exchange_models();
             match taken {
                 Taken::Frame(camera, frame) => {
                     let outcome = self.look(camera, &frame);
@@ -181,6 +225,65 @@ impl Inference {
         self.settings = settings;
     }
 
+    /// Takes a change of models, where one is asked for: here no frame is under way.
+    fn exchange_models(&mut self) {
+        let Some((change, done)) = self.exchange.as_ref().and_then(|exchange| exchange.asked()) else {
+            return;
+        };
+        let made = match change {
+            Change::Shadow(decider) => {
+                self.shadow = Some(decider);
+                true
+            }
+            Change::Unshadow => {
+                discard(self.shadow.take());
+                true
+            }
+            Change::Promote => {
+                let next = self.shadow.take();
+                next.map(|next| self.at_hand = Some(self.answer_with(next))).is_some()
+            }
+            Change::Revert => {
+                let next = self.at_hand.take();
+                next.map(|next| discard(Some(self.answer_with(next)))).is_some()
+            }
+            Change::Become(next) => {
+                let before = self.answer_with(next);
+                discard(Some(before));
+                true
+            }
+            Change::Settle => {
+                discard(self.at_hand.take());
+                true
+            }
+        };
+        if let Some(exchange) = &self.exchange {
+            // What was seen of the models before says nothing of these.
+            exchange.forget();
+        }
+        let _ = done.send(made);
+    }
+
+    /// `next` answers from now on; what answered before. Tracks of the other taxonomy end first.
+    fn answer_with(&mut self, mut next: Box<Decider>) -> Box<Decider> {
+        self.each_track(|tracker, tell| tracker.end(tell));
+        std::mem::swap(&mut self.decider, next.as_mut());
+        let settings = Arc::clone(&self.settings);
+        if let Err(error) = self.decider.turn(&settings.dial) {
+            tracing::error!("the target in force cannot be used with this model: {error}");
+        }
+        if let Err(error) = self.decider.expect(&settings.expected) {
+            tracing::error!("the priors in force cannot be used with this model: {error}");
+        }
+        if let Err(error) = self.teller.alerts.change_model(self.decider.taxonomy(), &settings.watch) {
+            tracing::error!("the watch list in force cannot be used with this model: {error}");
+        }
+        let (taxonomy, calibration) = (self.decider.taxonomy().clone(), self.decider.calibration().clone());
+        self.vocabulary.store(Arc::new(Vocabulary { taxonomy, calibration }));
+        self.teller.node.model_changed(&self.decider);
+        next
+    }
+
     pub(super) fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
         let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
         if watched.paused {
@@ -196,7 +299,10 @@ impl Inference {
         }
         let begun = Instant::now();
         let (width, height) = frame.size();
-        let reduction = self.decider.views().reduction(watched.part, width, height);
+        let mut reduction = self.decider.views().reduction(watched.part, width, height);
+        if let Some(shadow) = &self.shadow {
+            reduction = reduction.min(shadow.views().reduction(watched.part, width, height));
+        }
         let picture = match watched.decoder.decode(frame, reduction) {
             Ok(picture) => picture,
             Err(error) => {
@@ -208,11 +314,17 @@ impl Inference {
         let answer = match self.decider.decide(picture, watched.part, None) {
             Ok(answer) => answer,
             Err(error) => {
+                if let Some(exchange) = &self.exchange {
+                    exchange.observe().live.failed(&error);
+                }
                 tracing::error!(camera = %watched.name, "a frame got no decision: {error}");
                 return Outcome::Undecided;
             }
         };
         self.teller.node.decided(camera, answer.latency_ms);
+        if let Some(exchange) = &self.exchange {
+            observe(exchange, &answer, self.shadow.as_deref_mut(), picture, watched.part);
+        }
         self.probabilities.clear();
         self.probabilities.extend_from_slice(self.decider.probabilities());
         let (time, now) = (frame.time, Instant::now());

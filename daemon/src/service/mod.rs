@@ -12,8 +12,10 @@ mod pulse;
 mod reload;
 mod repeats;
 mod run;
+mod updating;
 
 pub(crate) use bench::quantile;
 pub use bench::{BenchFrame, BenchReport, EngineAlone, Spread, bench, bench_config};
 pub use notify::ServiceManager;
 pub use run::{RunError, run};
+pub use updating::Updating;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use serde::Serialize;
 use tokio::sync::Notify;
@@ -22,6 +23,13 @@ use crate::publish::messages::{
 use crate::publish::outbox::{Class, Message, Outbox};
 use crate::publish::topics::Topics;
 use crate::track::{EventType, Told};
+use crate::update::Phase;
+
+/// Who answers.
+struct Answering {
+    identity: ModelIdentity,
+    engine: String,
+}
 
 /// Writes the messages of one node.
 pub(super) struct Node {
@@ -32,8 +40,8 @@ pub(super) struct Node {
     camera_names: Vec<String>,
     topics: Topics,
     info: Mutex<Info>,
-    identity: ModelIdentity,
-    engine: String,
+    answering: ArcSwap<Answering>,
+    home_assistant: bool,
     outbox: Arc<Outbox>,
     meter: Meter,
     /// How each camera was last told to be, pauses aside.
@@ -60,10 +68,6 @@ impl Node {
     /// Writes as `boot`, the present start of the daemon.
     pub(super) fn new(config: &Config, decider: &Decider, outbox: Arc<Outbox>, boot: String) -> Self {
         let topics = Topics::new(&config.node);
-        let mut taxa = BTreeMap::new();
-        for (_, taxon) in decider.taxonomy().iter().skip(1) {
-            *taxa.entry(taxon.rank().to_string()).or_default() += 1;
-        }
         let cut_off = decider.cut_off();
         let info = Info {
             v: VERSION,
@@ -76,11 +80,11 @@ impl Node {
             engines_passed_over: decider.passed_over().to_vec(),
             threshold: cut_off.threshold.value(),
             target: cut_off.target,
-            taxa,
+            taxa: taxa(decider),
             cameras: config.cameras.iter().map(|camera| camera.name.as_str().to_owned()).collect(),
         };
         outbox.put(retained(topics.info(), json(&info)));
-        let state = ModelState { v: VERSION, running: info.model.clone(), phase: "running".into() };
+        let state = ModelState::idle(info.model.clone(), Phase::Running);
         outbox.put(retained(topics.model_state(), json(&state)));
         let cameras: Vec<_> = config.cameras.iter().map(|camera| camera.name.clone()).collect();
         let node = Self {
@@ -91,8 +95,11 @@ impl Node {
             camera_names: info.cameras.clone(),
             cameras,
             topics,
-            identity: info.model.clone(),
-            engine: info.engine.clone(),
+            answering: ArcSwap::from_pointee(Answering {
+                identity: info.model.clone(),
+                engine: info.engine.clone(),
+            }),
+            home_assistant: config.home_assistant,
             info: Mutex::new(info),
             outbox,
             states: Mutex::default(),
@@ -130,6 +137,32 @@ impl Node {
         if present != before {
             self.outbox.announce(serde_json::to_string(&present).unwrap_or_default());
         }
+    }
+
+    /// Publishes that another model answers.
+    pub(super) fn model_changed(&self, decider: &Decider) {
+        let cut_off = decider.cut_off();
+        let mut info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
+        (info.model, info.engine) = (decider.identity().clone(), decider.engine_name().into());
+        (info.threshold, info.target) = (cut_off.threshold.value(), cut_off.target);
+        info.taxa = taxa(decider);
+        let answering = Answering { identity: info.model.clone(), engine: info.engine.clone() };
+        self.answering.store(Arc::new(answering));
+        self.outbox.put(retained(self.topics.info(), json(&*info)));
+        drop(info);
+        if self.home_assistant {
+            self.announce(true);
+        }
+    }
+
+    /// Publishes how far an update is.
+    pub(super) fn model_state(&self, state: &ModelState) {
+        self.outbox.put(retained(self.topics.model_state(), json(state)));
+    }
+
+    /// Publishes how far an update of the configuration is.
+    pub(super) fn config_state(&self, state: &ModelState) {
+        self.outbox.put(retained(self.topics.config_state(), json(state)));
     }
 
     pub(super) fn camera_names(&self) -> &[String] {
@@ -213,6 +246,7 @@ impl Node {
         let Told { kind, track, answer, time } = event.told;
         let Answer { taxon, probability, cut_off, stop, best_leaf, checklist, latency_ms, .. } = answer;
         let alerts = !event.worth.reasons.is_empty();
+        let answering = self.answering.load();
         let detection = Detection {
             v: VERSION,
             id: ulid::Ulid::generate().to_string(),
@@ -234,8 +268,8 @@ impl Node {
             track,
             region: event.region.clone(),
             watch: event.worth.reasons,
-            model: self.identity.clone(),
-            engine: self.engine.clone(),
+            model: answering.identity.clone(),
+            engine: answering.engine.clone(),
             latency_ms,
         };
         log(&detection, self.tracked.contains(&event.camera));
@@ -294,6 +328,15 @@ fn log(detection: &Detection, tracked: bool) {
     } else {
         tracing::debug!(camera, track, seq, model, "{what}");
     }
+}
+
+/// Taxa a model can name, by rank.
+fn taxa(decider: &Decider) -> BTreeMap<String, u64> {
+    let mut taxa = BTreeMap::new();
+    for (_, taxon) in decider.taxonomy().iter().skip(1) {
+        *taxa.entry(taxon.rank().to_string()).or_default() += 1;
+    }
+    taxa
 }
 
 fn retained(topic: String, payload: Bytes) -> Message {

@@ -38,7 +38,8 @@ impl Reloader {
     }
 
     fn take_over(&self) -> anyhow::Result<Changes> {
-        let (mut config, written) = config::read(&self.written.path)?;
+        let (mut config, written) =
+            config::read_layered(&self.written.path, self.written.released.as_deref())?;
         logging::check(&config.log)?;
         if let Some(path) = Kept::path(&config) {
             match Kept::read(&path) {

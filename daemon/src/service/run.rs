@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use arc_swap::ArcSwap;
 use fieldmark_models::taxonomy::NameError;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -13,9 +14,10 @@ use super::notify::ServiceManager;
 use super::pulse::Pulse;
 use super::reload::Reloader;
 use super::repeats;
+use super::updating::{Surroundings, Updates, Updating};
 use crate::alert::{Alerts, Novelty};
 use crate::capture::{self, CaptureThread, LatestFrames, SourceError};
-use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell};
+use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell, Vocabulary, VocabularyCell};
 use crate::config::{Config, Written};
 use crate::decide::Decider;
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
@@ -64,7 +66,12 @@ pub enum RunError {
 ///
 /// # Errors
 /// If something is missing that waiting will not bring.
-pub async fn run(config: &Config, written: Written, decider: Decider) -> Result<Ending, RunError> {
+pub async fn run(
+    config: &Config,
+    written: Written,
+    decider: Decider,
+    updating: Option<Updating>,
+) -> Result<Ending, RunError> {
     let mut signals = Signals::new()?;
     let manager = ServiceManager::from_environment();
     repeats::limit();
@@ -89,10 +96,30 @@ pub async fn run(config: &Config, written: Written, decider: Decider) -> Result<
     let developing = tokio::spawn(developer.run());
     let settings = SettingsCell::new(Settings::new(config));
     let (ending, mut ended) = watch::channel(Ending::Running);
-    let desk = Desk::new(equipment(config, &decider, &node, &outbox, &snapshots, &settings), ending);
+    let vocabulary =
+        Vocabulary { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() };
+    let vocabulary: VocabularyCell = Arc::new(ArcSwap::from_pointee(vocabulary));
+    let frames = Arc::new(LatestFrames::new(config.cameras.len()));
+    let around = Surroundings {
+        config,
+        decider: &decider,
+        node: &node,
+        settings: &settings,
+        frames: &frames,
+        ending: &ending,
+    };
+    let updates = match config.update.as_ref().zip(updating) {
+        Some((update, updating)) => Updates::start(update, updating, &around)?,
+        None => None,
+    };
+    let exchange = updates.as_ref().map(|updates| Arc::clone(&updates.exchange));
+    let mut equipment = equipment(config, &node, &outbox, &snapshots, &settings, &vocabulary);
+    equipment.install = updates.as_ref().map(|updates| updates.install.clone());
+    let desk = Desk::new(equipment, ending);
     let carried_out_with = desk.equipment();
     let desk = tokio::spawn(desk.run(commands));
-    let path = FramePath::start(config, decider, &node, alerts, snapshots, settings)?;
+    let gear = Gear { frames, node: Arc::clone(&node), alerts, snapshots, settings, vocabulary, exchange };
+    let path = FramePath::start(config, decider, gear)?;
     let measuring = tokio::spawn(measure(Arc::clone(&node), Arc::clone(&path.frames), config.mqtt.metrics));
 
     let pulse = Pulse::new(manager, &config.cameras, Arc::clone(&node), Arc::clone(&path.frames));
@@ -104,6 +131,10 @@ pub async fn run(config: &Config, written: Written, decider: Decider) -> Result<
     manager.stopping("stopping: what was decided is sent or kept");
     let ending = *ended.borrow();
     measuring.abort();
+    // Before the inference thread ends: a change of models is brought to its end.
+    if let Some(updates) = updates {
+        updates.stop(config.mqtt.stop_timeout).await;
+    }
     let frames = Arc::clone(&path.frames);
     // Waits for the frame in the engine; the network goes on meanwhile.
     let _ = tokio::task::spawn_blocking(move || path.stop()).await;
@@ -147,18 +178,18 @@ async fn wait_for_the_end(signals: &mut Signals, ended: &mut watch::Receiver<End
 
 fn equipment(
     config: &Config,
-    decider: &Decider,
     node: &Arc<Node>,
     outbox: &Arc<Outbox>,
     snapshots: &Arc<Snapshots>,
     settings: &SettingsCell,
+    vocabulary: &VocabularyCell,
 ) -> Equipment {
     let (changed, paused) = (Arc::clone(node), Arc::clone(node));
     Equipment {
         allow: arc_swap::ArcSwap::from_pointee(config.commands.clone()),
         settings: settings.clone(),
-        taxonomy: decider.taxonomy().clone(),
-        calibration: decider.calibration().clone(),
+        vocabulary: Arc::clone(vocabulary),
+        install: None,
         cameras: node.camera_names().to_vec(),
         kept: Kept::path(config),
         snapshots: Arc::clone(snapshots),
@@ -177,17 +208,9 @@ struct FramePath {
 }
 
 impl FramePath {
-    fn start(
-        config: &Config,
-        decider: Decider,
-        node: &Arc<Node>,
-        alerts: Alerts,
-        snapshots: Arc<Snapshots>,
-        settings: SettingsCell,
-    ) -> Result<Self, RunError> {
+    fn start(config: &Config, decider: Decider, gear: Gear) -> Result<Self, RunError> {
         let failed = |source| RunError::System { what: "a thread", source };
-        let frames = Arc::new(LatestFrames::new(config.cameras.len()));
-        let gear = Gear { frames: Arc::clone(&frames), node: Arc::clone(node), alerts, snapshots, settings };
+        let (frames, node) = (Arc::clone(&gear.frames), Arc::clone(&gear.node));
         let inference = Inference::new(decider, gear, &config.cameras);
         let inference = std::thread::Builder::new().name("inference".into()).spawn(move || inference.run());
         let mut captures = Vec::new();
@@ -195,7 +218,7 @@ impl FramePath {
             let name = camera.name.as_str();
             let source =
                 capture::open(camera).map_err(|source| RunError::Source { camera: name.into(), source })?;
-            let node = Arc::clone(node);
+            let node = Arc::clone(&node);
             let tell = move |change| node.camera_changed(change);
             let capture =
                 CaptureThread::start(number, name, source, camera.stall_timeout, Arc::clone(&frames), tell);

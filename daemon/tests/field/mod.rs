@@ -2,13 +2,15 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part")]
 
 mod broker;
+mod fleet;
 mod gate;
 mod package;
 mod picture;
 mod process;
 
 pub use broker::{Broker, Listener, free_port, wait_for_port};
+pub use fleet::{Node, Office};
 pub use gate::Gate;
-pub use package::{Flaw, write_package};
+pub use package::{Flaw, Toy, write_package, write_toy};
 pub use picture::{GREEN, RED, png, write_folder};
 pub use process::{Daemon, Field, Output, fieldmark, fieldmarkd};

@@ -56,12 +56,10 @@ fn column(view: &str) -> Vec<onnx::Node> {
     ]
 }
 
-fn graph(flaw: Flaw) -> Vec<u8> {
-    let leaves = if flaw == Flaw::Leaves { 4 } else { 3 };
+fn graph(leaves: usize, flaw: Flaw) -> Vec<u8> {
     // The stem passes every channel's top left pixel on.
     let stem: Vec<f32> = (0..81).map(|i| if i % 9 == 0 && (i / 9) % 4 == 0 { 1.0 } else { 0.0 }).collect();
     let head: Vec<f32> = WEIGHTS.iter().flat_map(|row| (0..leaves).map(|leaf| row[leaf % 3])).collect();
-    let last = if flaw == Flaw::Operator { "Mystery" } else { "Softmax" };
     let mut nodes = column("whole");
     nodes.extend(column("crop"));
     nodes.extend([
@@ -69,8 +67,21 @@ fn graph(flaw: Flaw) -> Vec<u8> {
         node("GlobalAveragePool", &["merged"], "pooled", vec![]),
         node("Flatten", &["pooled"], "features", vec![int("axis", 1)]),
         node("Gemm", &["features", "head", "bias"], "logits", vec![]),
-        node(last, &["logits"], "probabilities", vec![int("axis", -1)]),
     ]);
+    let broken = matches!(flaw, Flaw::NotNumbers | Flaw::NotNumbersForGreen);
+    if broken {
+        // The logarithm of the red part less a half is no number for green pictures.
+        nodes.extend([
+            node("Gemm", &["features", "probe", "probe_bias"], "probed", vec![]),
+            node("Log", &["probed"], "logarithm", vec![]),
+            node("Mul", &["logarithm", "tiny"], "small", vec![]),
+            node("Add", &["logits", "small"], "spoilt", vec![]),
+        ]);
+    }
+    let last = if broken { "spoilt" } else { "logits" };
+    let operator = if flaw == Flaw::Operator { "Mystery" } else { "Softmax" };
+    nodes.push(node(operator, &[last], "probabilities", vec![int("axis", -1)]));
+    let probe_bias = if flaw == Flaw::NotNumbers { -10.0 } else { -0.5 };
     let leaves_i64 = i64::try_from(leaves).expect("few leaves");
     let graph = onnx::Graph {
         node: nodes,
@@ -82,6 +93,9 @@ fn graph(flaw: Flaw) -> Vec<u8> {
             tensor("stem", &[3, 3, 3, 3], &stem),
             tensor("head", &[6, leaves_i64], &head),
             tensor("bias", &[leaves_i64], &vec![0.0; leaves]),
+            tensor("probe", &[6, 1], &[1.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+            tensor("probe_bias", &[1], &[probe_bias]),
+            tensor("tiny", &[], &[1e-30]),
         ],
         input: ["whole", "crop"]
             .map(|name| {
@@ -141,13 +155,43 @@ pub enum Flaw {
     Golden,
     /// Its graph has an operator that there is none of.
     Operator,
+    /// It answers with numbers that are none.
+    NotNumbers,
+    /// It does so for green pictures only, which are not among the golden ones.
+    NotNumbersForGreen,
+}
+
+/// What a toy package is like.
+#[derive(Debug, Clone, Copy)]
+pub struct Toy {
+    pub version: (u64, u64, u64),
+    pub flaw: Flaw,
+    /// Bytes that no compression shortens.
+    pub filler: usize,
 }
 
 pub fn write_package(path: &Path, flaw: Flaw) {
+    write_toy(path, Toy { version: (0, 1, 0), flaw, filler: 0 });
+}
+
+/// Text that does not repeat itself.
+fn filler(bytes: usize, seed: u64) -> String {
+    let mut state = seed | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[(state >> 33) as usize % 64]
+    };
+    // Six bits a letter.
+    (0..bytes * 4 / 3).map(|_| char::from(next())).collect()
+}
+
+pub fn write_toy(path: &Path, toy: Toy) {
     let view = |name: &str, magnification| View { name: name.into(), magnification };
     let views = ViewSet::new(vec![view("whole", 1.0), view("crop", 2.0)], 32).expect("views");
     let mut probabilities = golden_answer();
-    if flaw == Flaw::Golden {
+    if toy.flaw == Flaw::Golden {
         probabilities.reverse();
     }
     let picture = GoldenPicture {
@@ -156,10 +200,11 @@ pub fn write_package(path: &Path, flaw: Flaw) {
         attribution: "rendered by the project".into(),
         probabilities,
     };
+    let (major, minor, patch) = toy.version;
     let (taxonomy, calibration) = (taxonomy(), calibration());
     let draft = Draft {
         name: "toy",
-        version: semver::Version::new(0, 1, 0),
+        version: semver::Version::new(major, minor, patch),
         created: jiff::Timestamp::UNIX_EPOCH,
         preset: "efficientnet-lite0",
         licence: "CC0-1.0",
@@ -169,9 +214,9 @@ pub fn write_package(path: &Path, flaw: Flaw) {
         calibration: &calibration,
         golden: &Golden { tolerance: 1e-4, picture: vec![picture] },
         golden_pictures: vec![("red.png".into(), super::picture::png([255, 0, 0]))],
-        model: graph(flaw),
+        model: graph(if toy.flaw == Flaw::Leaves { 4 } else { 3 }, toy.flaw),
         quantised: None,
-        report: "<p>toy".into(),
+        report: format!("<p>toy {}", filler(toy.filler, major * 10_007 + minor * 101 + patch)),
     };
     draft.write(std::fs::File::create(path).expect("a file")).expect("a package");
 }

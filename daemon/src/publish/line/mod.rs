@@ -193,6 +193,17 @@ impl Sender {
         }
     }
 
+    /// Asks for no more messages on `filter`.
+    pub async fn unsubscribe(&self, filter: &str) {
+        let outcome = match &self.0 {
+            Client::V3(client) => client.unsubscribe(filter).await.map_err(|error| error.to_string()),
+            Client::V5(client) => client.unsubscribe(filter).await.map_err(|error| error.to_string()),
+        };
+        if let Err(error) = outcome {
+            tracing::error!(filter, "cannot unsubscribe: {error}");
+        }
+    }
+
     /// Asks for the messages on `filter`, with QoS 1.
     pub async fn subscribe(&self, filter: &str) {
         // Whoever does not wait hears what comes, from whenever the broker has it.

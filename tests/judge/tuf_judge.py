@@ -108,7 +108,9 @@ def main():
         altered = scratch / "altered"
         subprocess.run(["cp", "-r", str(repository), str(altered)], check=True)
         stamp = altered / "metadata" / "timestamp.json"
-        stamp.write_text(stamp.read_text().replace('"version": ', '"version": 1'))
+        metadata = json.loads(stamp.read_text())
+        metadata["signed"]["version"] += 1
+        stamp.write_text(json.dumps(metadata))
         try:
             read_with_python(serve(altered), root, scratch / "cache of altered")
         except (RepositoryError, DownloadError) as error:

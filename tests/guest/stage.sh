@@ -8,8 +8,8 @@ install -m755 uvc_camera guest_stage /usr/local/bin/
 install -m755 fieldmarkd /usr/bin/
 # The shipped service, as the package installs it.
 install -m644 fieldmarkd.service /etc/systemd/system/
-systemd-sysusers ./sysusers.conf
-systemd-tmpfiles --create ./tmpfiles.conf
+systemd-sysusers "$PWD/sysusers.conf"
+systemd-tmpfiles --create "$PWD/tmpfiles.conf"
 mkdir -p /etc/systemd/system/fieldmarkd.service.d
 # Under emulation a frame of a real model takes longer than any watchdog should wait.
 printf '[Service]\nWatchdogSec=5min\nMemoryMax=600M\n' > /etc/systemd/system/fieldmarkd.service.d/guest.conf

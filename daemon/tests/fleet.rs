@@ -120,6 +120,12 @@ fn three_nodes_are_updated_in_stages_and_lose_no_frame() {
     }
 }
 
+/// Of "3 frames got no answer: ...": how many; more than the limit may have passed before anybody looks.
+fn unanswered(said: &str) -> u32 {
+    let (count, _) = said.split_once(" frames got no answer").unwrap_or_default();
+    count.parse().unwrap_or_default()
+}
+
 #[test]
 fn a_broken_model_shipped_on_purpose_rolls_back_on_the_canary_and_the_rollout_stops_by_itself() {
     let port = free_port();
@@ -137,7 +143,8 @@ fn a_broken_model_shipped_on_purpose_rolls_back_on_the_canary_and_the_rollout_st
     let output =
         office.roll_out("toy@1.1.0", &["--stages", "30,100", "--hold", "0s", "--max-failures", "2"]).wait();
     assert_eq!(output.code, Some(1), "{output:?}");
-    assert!(output.err.contains("stopped: 1 of 1 nodes failed: 3 frames got no answer"), "{output:?}");
+    let said = output.err.split("stopped: 1 of 1 nodes failed: ").nth(1).unwrap_or_default();
+    assert!(unanswered(said) >= 3, "{output:?}");
     let rolled: Vec<_> = nodes.iter().filter(|node| node.phase() == "rolled-back").collect();
     assert_eq!(rolled.len(), 1, "the others never began");
     let canary = rolled[0].name.clone();
@@ -157,7 +164,8 @@ fn a_broken_model_shipped_on_purpose_rolls_back_on_the_canary_and_the_rollout_st
     let asked = fieldmark(&["cmd", "--broker", &office.broker(), "n4", "install"]);
     assert_eq!(asked.code, Some(0), "{asked:?}");
     careful.wait_phase(&["failed"]);
-    assert!(careful.error().starts_with("in the shadow, 3 frames got no answer"), "{}", careful.error());
+    let error = careful.error();
+    assert!(unanswered(error.strip_prefix("in the shadow, ").unwrap_or_default()) >= 3, "{error}");
     assert!(
         listener
             .on("fieldmark/n4/pond/detection")

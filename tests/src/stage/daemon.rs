@@ -36,8 +36,9 @@ impl Daemon {
     /// # Errors
     /// If it does not start.
     pub fn start(package: &str, cameras: &[CameraTable<'_>]) -> Result<Self, Failure> {
+        // Nothing that an earlier start published may answer for this one.
         let mut text = format!(
-            "node = \"guest\"\n[model]\npackage = {package:?}\n[broker]\nembedded = true\n[mqtt]\nmetrics_s = 1\n"
+            "node = \"guest\"\n[model]\npackage = {package:?}\n[broker]\nembedded = true\npersistence = false\n[mqtt]\nmetrics_s = 1\n"
         );
         for CameraTable { name, lines } in cameras {
             writeln!(text, "[camera.{name}]\nsource = \"v4l\"\n{lines}")?;

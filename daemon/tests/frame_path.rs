@@ -8,6 +8,7 @@ use fieldmark_daemon::capture::{
 };
 use fieldmark_daemon::config::PixelFormat;
 use fieldmark_daemon::gate::{Gate, GateChange, GateMode, GateRules};
+use fieldmark_daemon::region::{Motion, RegionPlanner, RegionRules};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, View, ViewRenderer, ViewSet};
 
@@ -56,6 +57,8 @@ struct Way {
     views: ViewSet,
     inputs: Vec<Vec<u8>>,
     gate: Gate,
+    planner: RegionPlanner,
+    motion: Motion,
 }
 
 impl Way {
@@ -65,7 +68,11 @@ impl Way {
         let (decoder, renderer) = (FrameDecoder::new(), ViewRenderer::new());
         let change = GateChange { mode: Some(GateMode::Motion), ..GateChange::default() };
         let gate = Gate::new(GateRules::default().changed(&change).expect("rules"));
-        Self { frames: LatestFrames::new(1), decoder, renderer, views, inputs, gate }
+        // 5 by 3 tiles of 360 pixels, with two views each.
+        let asked = toml::from_str("kind = \"tiles\"\ntile_px = 360.0").expect("a table");
+        let planner = RegionPlanner::new(RegionRules::new(&asked).expect("rules"), None, None);
+        let (frames, motion) = (LatestFrames::new(1), Motion::default());
+        Self { frames, decoder, renderer, views, inputs, gate, planner, motion }
     }
 
     fn put(&self, driver: &[u8], layout: Layout, sequence: u64) {
@@ -73,7 +80,7 @@ impl Way {
         buffer.clear();
         buffer.extend_from_slice(driver);
         let image = FrameImage::Raw { bytes: buffer, layout };
-        self.frames.put(0, Frame { image, time: jiff::Timestamp::now(), sequence });
+        self.frames.put(0, Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence });
     }
 
     fn go(&mut self, driver: &[u8], layout: Layout) {
@@ -84,10 +91,17 @@ impl Way {
         let reduction = self.views.reduction(FractionBox::FRAME, layout.width, layout.height);
         let luma = self.decoder.luma(&frame).expect("its brightness");
         self.gate.opens(luma, FractionBox::FRAME, Instant::now());
+        let luma = self.decoder.luma(&frame).expect("its brightness");
+        let moved = self.motion.boxes(luma, FractionBox::FRAME, 12).count();
+        assert_eq!(moved, 0, "the same picture again");
         let picture = self.decoder.decode(&frame, reduction).expect("a picture");
-        for (view, input) in self.views.views().iter().zip(&mut self.inputs) {
-            let shown = self.views.shown(view, FractionBox::FRAME, None);
-            self.renderer.render(picture, shown, self.views.input_size(), input).expect("a view");
+        let regions = self.planner.plan(frame.size(), None, std::iter::empty());
+        assert!(regions.len() >= 15);
+        for region in regions {
+            for (view, input) in self.views.views().iter().zip(&mut self.inputs) {
+                let shown = self.views.shown(view, region.part, region.focus);
+                self.renderer.render(picture, shown, self.views.input_size(), input).expect("a view");
+            }
         }
         self.frames.settle(camera, frame, Outcome::Decided);
     }
@@ -106,7 +120,8 @@ fn once_warm_a_frame_costs_no_memory_on_its_way_to_the_engine() {
     // From the same pixels trainer and daemon make the same views, to the byte.
     let picture = picture();
     let image = FrameImage::Raw { bytes: picture.rgb().to_vec(), layout: layout(PixelFormat::Rgb3) };
-    let frame = Frame { image, time: jiff::Timestamp::UNIX_EPOCH, sequence: 0 };
+    let frame =
+        Frame { image, time: jiff::Timestamp::UNIX_EPOCH, moment: std::time::Instant::now(), sequence: 0 };
     let mut decoder = FrameDecoder::new();
     let decoded = decoder.decode(&frame, 1).expect("a picture");
     assert_eq!(decoded, &picture);

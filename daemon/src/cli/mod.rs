@@ -6,6 +6,7 @@ mod check;
 mod classify;
 mod cmd;
 mod exit;
+mod export;
 mod keys;
 mod listen;
 mod nodes;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Failure, conclude};
+#[cfg(test)]
+pub(crate) use record::SCHEMA as RECORD_SCHEMA;
 
 /// Names the organism a camera sees, as specifically as it can be sure of, and publishes that over MQTT.
 #[derive(Debug, Parser)]
@@ -114,6 +117,9 @@ enum OperatorCommand {
         after_help = "Example: fieldmark record --out events.sqlite --group archive --name archive-1\n         fieldmark record --format parquet --out events/"
     )]
     Record(record::RecordArguments),
+    /// Write a recorded survey for maps and data portals, one feature a track.
+    #[command(after_help = "Example: fieldmark export events.sqlite --format geojson --out survey.geojson")]
+    Export(export::ExportArguments),
 }
 
 impl Fieldmark {
@@ -127,6 +133,7 @@ impl Fieldmark {
             OperatorCommand::Nodes(arguments) => nodes::execute(&arguments),
             OperatorCommand::Cmd(arguments) => cmd::execute(&arguments),
             OperatorCommand::Record(arguments) => record::execute(&arguments),
+            OperatorCommand::Export(arguments) => export::execute(&arguments),
         }
     }
 }

@@ -12,6 +12,7 @@ use super::camera::{CameraConfig, camera};
 use super::model::{ModelConfig, model};
 use super::mqtt::{MqttConfig, mqtt};
 use super::outbox::{OutboxConfig, outbox};
+use super::position::{PositionConfig, position};
 use super::publishing::{SnapshotConfig, commands, snapshot, watch};
 use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, refuse};
@@ -58,6 +59,8 @@ pub struct Config {
     pub node: NodeName,
     /// The model.
     pub model: ModelConfig,
+    /// Where the node learns where it is.
+    pub position: PositionConfig,
     /// Publishing.
     pub mqtt: MqttConfig,
     /// Where events wait for the broker.
@@ -94,9 +97,12 @@ impl TryFrom<RawConfig> for Config {
             Some(listen) => Some(broker(listen, &raw.broker, &node, &outbox)?),
             None => None,
         };
+        let position = position(&raw.position, &raw.place)?;
+        let moves = position.moves();
         Ok(Self {
             node,
             model: model(raw.model, &raw.place)?,
+            position,
             snapshot: snapshot(&raw.snapshot, mqtt.metered)?,
             mqtt,
             outbox,
@@ -105,7 +111,11 @@ impl TryFrom<RawConfig> for Config {
             home_assistant: raw.home_assistant.discovery.unwrap_or(false),
             broker,
             log: raw.log.level.unwrap_or_else(|| "info".into()),
-            cameras: raw.camera.iter().map(|(name, raw)| camera(name, raw)).collect::<Result<_, _>>()?,
+            cameras: raw
+                .camera
+                .iter()
+                .map(|(name, raw)| camera(name, raw, moves))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

@@ -7,6 +7,7 @@ mod load;
 mod model;
 mod mqtt;
 mod outbox;
+mod position;
 mod publishing;
 mod raw;
 mod reference;
@@ -22,10 +23,11 @@ pub use load::{LoadError, load, load_text, read};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
+pub use position::{GroundConfig, PositionConfig, PositionSource};
 pub use publishing::SnapshotConfig;
 pub use raw::{
     RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
-    RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawWatch,
+    RawOptics, RawOutbox, RawPlace, RawPosition, RawSnapshot, RawSubtree, RawWatch,
 };
 pub use reference::{Key, keys, markdown};
 pub use refusal::ConfigError;

@@ -11,6 +11,7 @@ use fieldmark_models::views::{FractionBox, ViewSet};
 use super::answer::rounded;
 use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError};
 use crate::engine::{LoadedModel, ModelIdentity};
+use crate::region::Region;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +111,29 @@ impl Decider {
         Ok(self.verdict.answer(&model.taxonomy, probabilities, latency_ms)?)
     }
 
-    /// The leaf probabilities `[leaves]` of the region last decided on.
+    /// Looks at all `regions` of `picture` in one batch; [`Self::answer`] then gives what was seen of each.
+    ///
+    /// # Errors
+    /// If the engine fails.
+    pub fn look(&mut self, picture: &Picture, regions: &[Region]) -> Result<(), DecideError> {
+        let model = &mut self.model;
+        let shown = regions.iter().map(|region| (region.part, region.focus));
+        self.eye.look_at_all(&model.views, model.engine.as_mut(), picture, &shown)?;
+        Ok(())
+    }
+
+    /// The answer for region number `region` of those last looked at, which began at `begun`.
+    ///
+    /// # Errors
+    /// If the engine gave no probabilities.
+    pub fn answer(&mut self, region: usize, begun: Instant) -> Result<Answer, DecideError> {
+        let leaves = self.model.taxonomy.leaf_count();
+        let seen = self.eye.probabilities().get(region * leaves..(region + 1) * leaves).unwrap_or_default();
+        let latency_ms = || begun.elapsed().as_secs_f64() * 1000.0;
+        Ok(self.verdict.answer(&self.model.taxonomy, seen, latency_ms)?)
+    }
+
+    /// The leaf probabilities `[regions, leaves]` of the regions last looked at.
     #[must_use]
     pub fn probabilities(&self) -> &[f32] {
         self.eye.probabilities()

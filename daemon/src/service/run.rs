@@ -1,6 +1,6 @@
 //! The daemon from start to clean stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use fieldmark_models::taxonomy::NameError;
@@ -16,14 +16,18 @@ use super::repeats;
 use crate::alert::{Alerts, Novelty};
 use crate::capture::{self, CaptureThread, LatestFrames, SourceError};
 use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell};
-use crate::config::{Config, Written};
+use crate::config::{CameraConfig, Config, GroundConfig, PositionConfig, PositionSource, Written};
 use crate::decide::Decider;
+use crate::flight::LogWriter;
+use crate::position::source::PositionThread;
+use crate::position::{Ground, Locator, PoseBuffer, Terrain, TerrainError};
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
 use crate::publish::line::LineError;
 use crate::publish::outbox::{Outbox, StoreError};
 use crate::publish::session::{Farewell, Session, client_id};
 use crate::publish::snapshot::Snapshots;
 use crate::publish::topics::HOME_ASSISTANT_BIRTH;
+use crate::region::{Detector, DetectorError};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -45,9 +49,20 @@ pub enum RunError {
     /// No outbox.
     #[error(transparent)]
     Outbox(#[from] StoreError),
+    /// No terrain model.
+    #[error("position.terrain: {0}")]
+    Terrain(#[from] TerrainError),
     /// The watch list names something the model does not know.
     #[error("watch.taxa: {0}")]
     Watch(NameError),
+    /// No detector.
+    #[error("camera {camera}: {source}")]
+    Detector {
+        /// Name of the camera.
+        camera: String,
+        /// What is wrong.
+        source: DetectorError,
+    },
     /// No source.
     #[error("camera {camera}: {source}")]
     Source {
@@ -160,6 +175,7 @@ fn equipment(
         taxonomy: decider.taxonomy().clone(),
         calibration: decider.calibration().clone(),
         cameras: node.camera_names().to_vec(),
+        moves: config.position.moves(),
         kept: Kept::path(config),
         snapshots: Arc::clone(snapshots),
         outbox: Arc::clone(outbox),
@@ -174,6 +190,31 @@ struct FramePath {
     frames: Arc<LatestFrames>,
     captures: Vec<CaptureThread>,
     inference: JoinHandle<()>,
+    position: Option<PositionThread>,
+}
+
+/// The detector a camera's regions come from, where they do.
+fn detector(camera: &CameraConfig) -> Result<Option<Detector>, RunError> {
+    let opened = camera.regions.detector().map(|(file, score)| Detector::open(file, score)).transpose();
+    opened.map_err(|source| RunError::Detector { camera: camera.name.as_str().into(), source })
+}
+
+/// What knows where the node is, and the thread that listens for it.
+fn locate(config: &PositionConfig) -> Result<(Locator, Option<PositionThread>), RunError> {
+    let (protocol, address) = match &config.source {
+        PositionSource::None => return Ok((Locator::none(), None)),
+        PositionSource::Station(station) => return Ok((Locator::station(*station), None)),
+        PositionSource::Link(protocol, address) => (*protocol, address.clone()),
+    };
+    let ground = match &config.ground {
+        GroundConfig::Home => Ground::Flat(None),
+        GroundConfig::Level(metres) => Ground::Flat(Some(*metres)),
+        GroundConfig::Terrain(file) => Ground::Terrain(Arc::new(Terrain::read(file)?)),
+    };
+    let poses = Arc::new(Mutex::new(PoseBuffer::new(config.max_age)));
+    let thread = PositionThread::start(protocol, address, config.delay, Arc::clone(&poses));
+    let thread = thread.map_err(|source| RunError::System { what: "a thread", source })?;
+    Ok((Locator::moving(poses, ground, config.budget), Some(thread)))
 }
 
 impl FramePath {
@@ -187,7 +228,23 @@ impl FramePath {
     ) -> Result<Self, RunError> {
         let failed = |source| RunError::System { what: "a thread", source };
         let frames = Arc::new(LatestFrames::new(config.cameras.len()));
-        let gear = Gear { frames: Arc::clone(&frames), node: Arc::clone(node), alerts, snapshots, settings };
+        let (locator, position) = locate(&config.position)?;
+        let node_too = Arc::clone(node);
+        let flight = config.position.flight_log.as_ref();
+        let flight = flight.map(|folder| LogWriter::start(folder, config.node.as_str(), node.boot()));
+        let flight = flight.transpose().map_err(failed)?;
+        let frames_too = Arc::clone(&frames);
+        let detectors = config.cameras.iter().map(detector).collect::<Result<_, _>>()?;
+        let gear = Gear {
+            frames: frames_too,
+            node: node_too,
+            alerts,
+            snapshots,
+            settings,
+            locator,
+            flight,
+            detectors,
+        };
         let inference = Inference::new(decider, gear, &config.cameras);
         let inference = std::thread::Builder::new().name("inference".into()).spawn(move || inference.run());
         let mut captures = Vec::new();
@@ -201,7 +258,7 @@ impl FramePath {
                 CaptureThread::start(number, name, source, camera.stall_timeout, Arc::clone(&frames), tell);
             captures.push(capture.map_err(failed)?);
         }
-        Ok(Self { frames, captures, inference: inference.map_err(failed)? })
+        Ok(Self { frames, captures, inference: inference.map_err(failed)?, position })
     }
 
     fn stop(self) {
@@ -209,6 +266,9 @@ impl FramePath {
         self.frames.close();
         if self.inference.join().is_err() {
             tracing::error!("the inference thread had panicked; the lines above say where");
+        }
+        if let Some(position) = self.position {
+            position.stop();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Makes a fieldmark model: dataset -> pictures -> network -> training, or features -> head -> evaluate -> calibrate ->
+//! Makes a fieldmark model: prepare -> download -> dataset -> pictures -> network -> training, or features -> head -> evaluate -> calibrate ->
 //! package.
 //!
 //! `training` trains the whole network by gradient with the paper's hierarchical knowledge transfer. Where there are few
@@ -8,6 +8,7 @@
 pub mod calibrate;
 pub mod compare;
 pub mod dataset;
+pub mod download;
 pub mod evaluate;
 pub mod features;
 pub mod head;
@@ -15,6 +16,7 @@ pub mod lint;
 pub mod network;
 pub mod package;
 pub mod pictures;
+pub mod prepare;
 pub mod quantise;
 pub mod recalibrate;
 pub mod recipe;

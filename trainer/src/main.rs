@@ -1,5 +1,7 @@
 //! `fieldmark-trainer`: parses, composes and dispatches.
 
+mod commands;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -10,6 +12,7 @@ use fieldmark_models::package::{GOLDEN, GOLDEN_INT8, MODEL, MODEL_FP16, MODEL_IN
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, ViewRenderer};
 use fieldmark_trainer::calibrate::{Settings, Specificity};
+use fieldmark_trainer::compare;
 use fieldmark_trainer::dataset;
 use fieldmark_trainer::evaluate::{Measured, plot};
 use fieldmark_trainer::lint::{self, Severity};
@@ -18,7 +21,9 @@ use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::{self, Prepared};
 use fieldmark_trainer::training::{NetworkRecipe, Processor, Session};
-use fieldmark_trainer::{compare, synthetic};
+
+use commands::download::DownloadArgs;
+use commands::prepare::{EXAMPLES, PrepareArgs};
 
 /// Exit code for bad usage or a recipe that cannot be followed (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -34,8 +39,11 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Make a set of pictures to train on.
-    #[command(after_help = "Example: fieldmark-trainer prepare --synthetic work/synthetic")]
-    Prepare(PrepareArgs),
+    #[command(after_help = EXAMPLES)]
+    Prepare(Box<PrepareArgs>),
+    /// Fetch the pictures of a prepared set. Interrupted, it goes on where it stopped.
+    #[command(after_help = "Example: fieldmark-trainer download work/sets/birds --per-host 4")]
+    Download(DownloadArgs),
     /// Put the figures of several runs beside each other.
     #[command(after_help = "Example: fieldmark-trainer compare work/runs/*")]
     Compare {
@@ -114,36 +122,6 @@ enum Command {
         #[arg(long)]
         folder: Option<PathBuf>,
     },
-}
-
-#[derive(Args)]
-struct PrepareArgs {
-    /// Folder for generated pictures in which it is known what decides a taxon.
-    #[arg(long, value_name = "FOLDER")]
-    synthetic: PathBuf,
-    /// Species.
-    #[arg(long, default_value_t = 48)]
-    species: usize,
-    /// Pictures of the commonest species; the n-th commonest has an n-th of them.
-    #[arg(long, default_value_t = 160)]
-    most: usize,
-    /// Pictures of the rarest.
-    #[arg(long, default_value_t = 12)]
-    fewest: usize,
-    /// The same seed gives the same pictures.
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
-}
-
-impl PrepareArgs {
-    fn execute(&self) -> Result<(), Failure> {
-        let size = synthetic::Size { species: self.species, most: self.most, fewest: self.fewest };
-        let bar = run::progress("pictures", 0);
-        let table = synthetic::write(&self.synthetic, size, self.seed, &bar)?;
-        bar.finish();
-        println!("{}", table.display());
-        Ok(())
-    }
 }
 
 #[derive(Args)]
@@ -374,6 +352,7 @@ fn main() -> ExitCode {
 fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Prepare(arguments) => arguments.execute()?,
+        Command::Download(arguments) => arguments.execute()?,
         Command::Compare { runs } => print!("{}", compare::table(&runs)?),
         Command::Train { recipe, out, runs, seed, device } if recipe.whole_network()? => {
             train_network(&recipe, &out, &runs, seed, device)?;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use fieldmark_models::views::{View, ViewSet, ViewsError};
 use serde::Deserialize;
 
+use crate::dataset::Source;
 use crate::network::{NetworkSettings, Preset, UnknownPreset};
 
 /// Why a recipe cannot be followed.
@@ -55,6 +56,12 @@ pub enum RecipeError {
         /// What it may be.
         stages: Vec<String>,
     },
+    /// No photographs, or two sources of them.
+    #[error("recipe {path}: [data] names either set, or table and photos")]
+    Source {
+        /// Path of the recipe.
+        path: PathBuf,
+    },
     /// A number is out of range.
     #[error("recipe {path}: {key} is {value}, allowed is {allowed}")]
     Range {
@@ -98,23 +105,31 @@ pub struct Recipe {
     pub evaluate: EvaluateSettings,
 }
 
-/// Which photographs, and how they are labelled.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Which photographs, and what they are laid on.
+#[derive(Debug, Clone)]
 pub struct DataSettings {
-    /// CSV with `file`, `name` and a column for each main rank; relative to the recipe.
-    pub table: PathBuf,
-    /// Folder the table's paths start from.
-    pub photos: PathBuf,
-    /// Photographs whose file name begins alike show the same individual and stay on one side of a split.
-    #[serde(default)]
-    pub individuals: Vec<String>,
+    /// Where they come from.
+    pub source: Source,
     /// Background photographs for training pictures.
     pub backgrounds: Vec<PathBuf>,
     /// Background photographs that only evaluation pictures are laid on.
     pub held_out_backgrounds: Vec<PathBuf>,
     /// How to get the photographs, shown when they are missing.
     pub hint: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawData {
+    set: Option<PathBuf>,
+    table: Option<PathBuf>,
+    photos: Option<PathBuf>,
+    #[serde(default)]
+    individuals: Vec<String>,
+    backgrounds: Vec<PathBuf>,
+    held_out_backgrounds: Vec<PathBuf>,
+    #[serde(default)]
+    hint: String,
 }
 
 /// How many pictures of each kind are made of one photograph, beside the plain one and its mirror image.
@@ -210,7 +225,7 @@ struct Raw {
     licence: String,
     provenance: Vec<String>,
     seed: u64,
-    data: DataSettings,
+    data: RawData,
     pictures: PictureSettings,
     network: RawNetwork,
     view: Vec<View>,
@@ -238,10 +253,8 @@ impl Recipe {
     pub fn read(path: &Path) -> Result<Self, RecipeError> {
         let text =
             fs::read_to_string(path).map_err(|source| RecipeError::File { path: path.into(), source })?;
-        let mut raw: Raw = toml::from_str(&text)
+        let raw: Raw = toml::from_str(&text)
             .map_err(|source| RecipeError::Toml { path: path.into(), source: Box::new(source) })?;
-        let folder = path.parent().unwrap_or(Path::new("."));
-        raw.data.table = folder.join(&raw.data.table);
         raw.check(path)?;
         raw.checked(path)
     }
@@ -298,6 +311,10 @@ impl Raw {
         let Self {
             name, version, licence, provenance, seed, data, pictures, transfer, train, evaluate, ..
         } = self;
+        let RawData { set, table, photos, individuals, backgrounds, held_out_backgrounds, hint } = data;
+        let source = Source::of_keys(path, set, table.zip(photos), individuals, hint.clone())
+            .ok_or_else(|| RecipeError::Source { path: path.into() })?;
+        let data = DataSettings { source, backgrounds, held_out_backgrounds, hint };
         Ok(Recipe {
             name,
             version,

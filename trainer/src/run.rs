@@ -28,13 +28,7 @@ impl Prepared {
     /// # Errors
     /// If something the recipe names is missing or cannot be read.
     pub fn new(recipe: Recipe, cache: &Path) -> anyhow::Result<Self> {
-        let data = &recipe.data;
-        let (photos, dropped) =
-            dataset::read_table(&data.table, &data.photos, &data.individuals, &data.hint)?;
-        eprintln!("{} photographs, {} rows dropped", photos.len(), dropped.len());
-        for row in &dropped {
-            eprintln!("  dropped {}: {}", row.file, row.reason);
-        }
+        let photos = recipe.data.source.read()?.photos;
         let backbone = Backbone::of(&recipe.network)?;
         let views = recipe.views.views().len();
         let weights = NetworkWeights::of_backbone(&recipe.network, &backbone, views);
@@ -113,5 +107,15 @@ pub fn progress(what: &'static str, length: usize) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{prefix:>9} {bar:30} {pos}/{len} {elapsed} (left: {eta}) {msg}");
     let bar = ProgressBar::new(length as u64).with_prefix(what);
+    style.map_or(bar.clone(), |style| bar.with_style(style))
+}
+
+/// A progress bar for bytes of `what`.
+#[must_use]
+pub fn byte_progress(what: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{prefix:>9} {bar:30} {bytes}/{total_bytes} {binary_bytes_per_sec} {elapsed} (left: {eta})",
+    );
+    let bar = ProgressBar::new(0).with_prefix(what);
     style.map_or(bar.clone(), |style| bar.with_style(style))
 }

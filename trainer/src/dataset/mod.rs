@@ -1,12 +1,18 @@
-//! Labelled photographs: read from a table, split by source photograph.
+//! Labelled photographs: read from a table or a prepared set, split by source photograph or observation.
 
+mod set;
+mod source;
 mod split;
 mod table;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use fieldmark_models::taxonomy::{Lineage, TaxonIndex, Taxonomy, TaxonomyBuilder, TaxonomyError};
 
+pub(crate) use set::each_sample;
+pub use set::{PreparedSet, SetError, read_set};
+pub use source::{Labelled, Source, SourceError};
 pub use split::{Split, random_split, validation_split};
 pub use table::{Dropped, TableError, read_table};
 
@@ -15,8 +21,8 @@ pub use table::{Dropped, TableError, read_table};
 pub struct Photo {
     /// Where it is.
     pub path: PathBuf,
-    /// Lineage of its label; labels above species are partial labels.
-    pub lineage: Lineage,
+    /// Lineage of its label; labels above species are partial labels. Photographs of a prepared set share it.
+    pub lineage: Arc<Lineage>,
     /// Photographs of the same individual share it.
     pub individual: String,
 }

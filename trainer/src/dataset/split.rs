@@ -39,7 +39,7 @@ pub fn random_split(photos: &[Photo], left_out: f64, seed: u64) -> Split {
     }
     let unseen_individuals: BTreeSet<&str> = photos
         .iter()
-        .filter(|photo| unseen_species.contains(&&photo.lineage))
+        .filter(|photo| unseen_species.contains(&&*photo.lineage))
         .map(|photo| photo.individual.as_str())
         .collect();
     let mut split = Split { training: vec![], held_out: vec![], unseen: vec![] };
@@ -80,7 +80,8 @@ mod tests {
                     (Rank::Kingdom, "Animalia".to_owned()),
                     (Rank::Species, format!("s{}", i / 3)),
                 ])
-                .expect("a lineage"),
+                .expect("a lineage")
+                .into(),
                 individual: format!("individual {}", i / 2),
             })
             .collect()

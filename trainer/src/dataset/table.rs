@@ -84,7 +84,8 @@ pub fn read_table(
                 if !path.is_file() {
                     return Err(TableError::Photo { table: table.into(), photo: path, hint: hint.into() });
                 }
-                photos.push(Photo { path, lineage, individual: individual(file, individuals) });
+                let individual = individual(file, individuals);
+                photos.push(Photo { path, lineage: lineage.into(), individual });
             }
         }
     }

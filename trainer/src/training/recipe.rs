@@ -11,6 +11,7 @@ use super::order::Sampling;
 use super::schedule::Schedule;
 use super::stages::StageSettings;
 use super::steps::StepSettings;
+use crate::dataset::Source;
 use crate::network::{ColumnInit, NetworkSettings};
 use crate::pictures::Augmentation;
 use crate::recipe::{RecipeError, resolved};
@@ -49,19 +50,24 @@ pub struct NetworkRecipe {
 }
 
 /// Which photographs, and which of them are for validation.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Photographs {
-    /// CSV with `file` and a column for each main rank; relative to the recipe.
-    pub table: PathBuf,
-    /// Folder the table's paths start from; relative to the recipe.
-    pub photos: PathBuf,
-    /// Share of the photographs that is kept for validation; the paper's is a fifth.
-    #[serde(default = "fifth")]
+    /// Where they come from.
+    pub source: Source,
+    /// Share of the photographs of a table that is kept for validation; the paper's is a fifth. A prepared set is split.
     pub validation: f64,
-    /// How to get the photographs, shown when they are missing.
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawPhotographs {
+    set: Option<PathBuf>,
+    table: Option<PathBuf>,
+    photos: Option<PathBuf>,
+    #[serde(default = "fifth")]
+    validation: f64,
     #[serde(default)]
-    pub hint: String,
+    hint: String,
 }
 
 fn fifth() -> f64 {
@@ -104,7 +110,7 @@ struct Raw {
     licence: String,
     provenance: Vec<String>,
     seed: u64,
-    data: Photographs,
+    data: RawPhotographs,
     #[serde(default)]
     augment: Augmentation,
     network: RawNetwork,
@@ -192,9 +198,6 @@ impl NetworkRecipe {
         let mut raw: Raw = toml::from_str(&text)
             .map_err(|source| RecipeError::Toml { path: path.into(), source: Box::new(source) })?;
         raw.seed = seed.unwrap_or(raw.seed);
-        let folder = path.parent().unwrap_or(Path::new("."));
-        raw.data.table = folder.join(&raw.data.table);
-        raw.data.photos = folder.join(&raw.data.photos);
         raw.check(path)?;
         raw.checked(path, text)
     }
@@ -271,6 +274,9 @@ impl Raw {
 
     fn checked(self, path: &Path, text: String) -> Result<NetworkRecipe, RecipeError> {
         let Self { name, version, licence, provenance, seed, data, augment, network, train, .. } = self;
+        let RawPhotographs { set, table, photos, validation, hint } = data;
+        let source = Source::of_keys(path, set, table.zip(photos), Vec::new(), hint)
+            .ok_or_else(|| RecipeError::Source { path: path.into() })?;
         let names = (&network.split, &network.merge);
         let (preset, split, merge) = resolved(path, &network.preset, names)?;
         let views = ViewSet::new(self.view, preset.input_size)
@@ -280,7 +286,7 @@ impl Raw {
             version,
             licence,
             provenance,
-            data,
+            data: Photographs { source, validation },
             augmentation: augment,
             network: NetworkSettings {
                 preset,
@@ -371,6 +377,8 @@ mod tests {
             ("norm_decay = 0.95", "norm_decay = 0.95\nsplit = \"nowhere\"", "maxpool_5a, mixed_5b"),
             ("halvings = 10", "halvings = 0", "evaluate.halvings"),
             ("seed = 1", "seed = 1\ncolour = 2", "unknown field"),
+            ("table = ", "set = \"x\"\ntable = ", "either set, or table and photos"),
+            ("photos = ", "# ", "either set, or table and photos"),
         ] {
             assert!(good.contains(from), "{from}");
             std::fs::write(&path, good.replacen(from, to, 1)).expect("write");

@@ -63,14 +63,9 @@ impl Session {
     /// # Errors
     /// If a photograph is missing, or none is left to train on.
     pub fn new(recipe: NetworkRecipe, folder: &Path) -> anyhow::Result<Self> {
-        let data = &recipe.data;
-        let (photos, dropped) = dataset::read_table(&data.table, &data.photos, &[], &data.hint)?;
-        eprintln!("{} photographs, {} rows dropped", photos.len(), dropped.len());
-        for row in &dropped {
-            eprintln!("  dropped {}: {}", row.file, row.reason);
-        }
-        let seed = recipe.network.seed;
-        let (training, validation) = dataset::validation_split(&photos, data.validation, seed);
+        let labelled = recipe.data.source.read()?;
+        let (training, validation) = labelled.split(recipe.data.validation, recipe.network.seed);
+        let photos = labelled.photos;
         let taxonomy = dataset::taxonomy(training.iter().map(|&photo| &photos[photo]))?;
         anyhow::ensure!(!validation.is_empty(), "no photograph is left for validation: there are too few");
         std::fs::create_dir_all(folder)

@@ -1,0 +1,4 @@
+//! Commands whose arguments are many.
+
+pub(crate) mod download;
+pub(crate) mod prepare;

@@ -97,7 +97,8 @@ proptest! {
             }
             Err(error) => {
                 prop_assert!(!out.join(layout::REPORT).exists());
-                prop_assert!(!format!("{error:#}").is_empty());
+                let said = format!("{error:#}");
+                prop_assert!(!said.is_empty());
             }
         }
     }

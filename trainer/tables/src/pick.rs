@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -155,7 +155,7 @@ impl Part<'_> {
             rest = others;
         }
         chosen.sort_unstable_by_key(|picture| (picture.taxon, picture.observation, picture.row));
-        if chosen.is_empty() { Ok(()) } else { self.write(&chosen, path.to_owned()) }
+        if chosen.is_empty() { Ok(()) } else { self.write(&chosen, path) }
     }
 
     /// The pictures of one taxon that stay, of all that lie beside each other in order of their hashes.
@@ -196,12 +196,12 @@ impl Part<'_> {
         }
     }
 
-    fn write(&self, chosen: &[&Picture<'_>], path: PathBuf) -> Result<(), TableError> {
+    fn write(&self, chosen: &[&Picture<'_>], path: &Path) -> Result<(), TableError> {
         let Rules { validation, split_by: by, seed, .. } = *self.rules;
         let splitter = Splitter { validation, by, seed };
-        let file = File::create(&path).map_err(TableError::write(&path))?;
+        let file = File::create(path).map_err(TableError::write(path))?;
         let writer = ArrowWriter::try_new(file, SchemaRef::clone(self.schema), Some(sample_properties()));
-        let mut writer = writer.map_err(TableError::write(&path))?;
+        let mut writer = writer.map_err(TableError::write(path))?;
         for chosen in chosen.chunks(BATCH) {
             let samples: Vec<Sample<'_>> = chosen
                 .iter()
@@ -215,8 +215,8 @@ impl Part<'_> {
                     side: splitter.side(picture.observation, picture.observer),
                 })
                 .collect();
-            let batch = batch(self.schema, &samples).map_err(TableError::write(&path))?;
-            writer.write(&batch).map_err(TableError::write(&path))?;
+            let batch = batch(self.schema, &samples).map_err(TableError::write(path))?;
+            writer.write(&batch).map_err(TableError::write(path))?;
             let mut picked = self.picked.lock().unwrap_or_else(PoisonError::into_inner);
             for (picture, sample) in chosen.iter().zip(&samples) {
                 match picked.licences.get_mut(sample.licence) {
@@ -231,8 +231,8 @@ impl Part<'_> {
                 }
             }
         }
-        let file = writer.into_inner().map_err(TableError::write(&path))?;
-        file.sync_all().map_err(TableError::write(&path))
+        let file = writer.into_inner().map_err(TableError::write(path))?;
+        file.sync_all().map_err(TableError::write(path))
     }
 }
 

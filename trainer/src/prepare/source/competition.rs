@@ -1,6 +1,6 @@
 //! Annotations of the iNaturalist competitions (2017 to 2021): COCO's JSON with taxonomy in several shapes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::BufReader;
 
 use fieldmark_tables::Reason;
@@ -201,9 +201,14 @@ fn take(
             None => RawName { reason: Some(Reason::UnknownTaxon), ..RawName::default() },
         })?;
     }
+    let mut seen = HashSet::new();
     for (line, image) in (1..).zip(&all.images) {
         let at = (pictures, line);
         hand.read(pictures);
+        if !seen.insert(&image.id) {
+            hand.drop_row(at, Reason::DuplicateId, &image.id.text())?;
+            continue;
+        }
         if !stays_inside(&image.file_name) {
             hand.drop_row(at, Reason::UnsafePath, &image.file_name)?;
             continue;

@@ -100,7 +100,7 @@ enum Content {
 }
 
 enum Reading<R> {
-    Quoted(Quoted<R>),
+    Quoted(Box<Quoted<R>>),
     Unquoted(Unquoted<R>),
 }
 
@@ -171,7 +171,7 @@ impl<R: Read> Rows<R> {
     /// Begins with the first row; every row has `width` cells, where that is given.
     pub fn without_header(name: &str, reader: R, dialect: Dialect, width: Option<usize>) -> Self {
         let reading = if dialect.quoted {
-            Reading::Quoted(Quoted::new(reader, dialect.delimiter))
+            Reading::Quoted(Box::new(Quoted::new(reader, dialect.delimiter)))
         } else {
             Reading::Unquoted(Unquoted::new(reader))
         };
@@ -304,23 +304,19 @@ fn work_on<S>(
     Ok(state)
 }
 
+/// Takes a row, or what is none.
+type EachRow<'e> = dyn FnMut(Result<Row<'_>, Fault>) -> Result<(), TableError> + 'e;
+
 impl Block {
-    fn each(
-        &self,
-        dialect: Dialect,
-        width: Option<usize>,
-        each: &mut dyn FnMut(Result<Row<'_>, Fault>) -> Result<(), TableError>,
-    ) -> Result<(), TableError> {
+    fn each(&self, dialect: Dialect, width: Option<usize>, each: &mut EachRow<'_>) -> Result<(), TableError> {
         match &self.content {
             Content::Lines(first) => {
                 let mut ends = Vec::new();
-                let mut line = *first;
-                for text in unquoted::lines(&self.text) {
+                for (line, text) in (*first..).zip(unquoted::lines(&self.text)) {
                     if !text.is_empty() {
                         unquoted::split(text, dialect.delimiter, &mut ends);
                         each(row(line, text, &ends, 1, width))?;
                     }
-                    line += 1;
                 }
             }
             Content::Split { rows, ends } => {

@@ -26,19 +26,17 @@ impl<R: Read> Unquoted<R> {
     pub(super) fn block(&mut self) -> io::Result<Option<Block>> {
         let mut text = std::mem::take(&mut self.rest);
         text.reserve(BLOCK.saturating_sub(text.len()));
-        loop {
-            let wanted = BLOCK.saturating_sub(text.len());
-            if !self.ended && wanted > 0 {
-                let read = (&mut self.reader).take(wanted as u64).read_to_end(&mut text)?;
-                self.ended = read < wanted;
-            }
-            let end =
-                if self.ended { Some(text.len()) } else { memchr::memrchr(b'\n', &text).map(|end| end + 1) };
-            if let Some(end) = end {
-                return Ok(self.cut(text, end));
-            }
+        let wanted = BLOCK.saturating_sub(text.len());
+        if !self.ended && wanted > 0 {
+            let read = (&mut self.reader).take(wanted as u64).read_to_end(&mut text)?;
+            self.ended = read < wanted;
+        }
+        let end =
+            if self.ended { Some(text.len()) } else { memchr::memrchr(b'\n', &text).map(|end| end + 1) };
+        match end {
+            Some(end) => Ok(self.cut(text, end)),
             // A whole block without an end of line is no row.
-            return self.skip_line(text).map(Some);
+            None => self.skip_line(text).map(Some),
         }
     }
 

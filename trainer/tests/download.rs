@@ -47,6 +47,13 @@ fn bomb() -> Vec<u8> {
     let mut bytes = b"\x89PNG\r\n\x1a\n\0\0\0\x0d".to_vec();
     bytes.extend_from_slice(&header);
     bytes.extend_from_slice(&crc.sum().to_be_bytes());
+    let mut data = b"IDAT".to_vec();
+    data.extend_from_slice(b"\x78\x9c\x03\0\0\0\0\x01");
+    let mut crc = flate2::Crc::new();
+    crc.update(&data);
+    bytes.extend_from_slice(&8u32.to_be_bytes());
+    bytes.extend_from_slice(&data);
+    bytes.extend_from_slice(&crc.sum().to_be_bytes());
     bytes.extend_from_slice(b"\0\0\0\0IEND\xae\x42\x60\x82");
     bytes
 }
@@ -184,6 +191,8 @@ fn images(set: &Path) -> Vec<PathBuf> {
     let Ok(folders) = fs::read_dir(set.join("images")) else { return Vec::new() };
     let files = folders.flat_map(|folder| fs::read_dir(folder.expect("an entry").path()).expect("a folder"));
     let mut files: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
+    // What a kill left of a file that was being written has another name, and is no picture of the set.
+    files.retain(|path| !path.file_name().expect("a name").to_string_lossy().starts_with('.'));
     files.sort();
     files
 }

@@ -124,11 +124,8 @@ impl<'p> Archive<'p> {
                 let file = File::open(&self.path).map_err(failed)?;
                 let mut zip = ZipArchive::new(file).map_err(|error| failed(io::Error::other(error)))?;
                 let member = zip.by_name(name).map_err(|error| failed(io::Error::other(error)))?;
-                let packed = member.compressed_size();
-                let counted = Counted { inner: member, count: Arc::default() };
-                counted.count.store(packed, Ordering::Relaxed);
-                let count = Arc::clone(&counted.count);
-                work(Box::new(Limited { inner: self.told(counted), packed: count, grown: 0 }))
+                let packed = Arc::new(AtomicU64::new(member.compressed_size()));
+                work(Box::new(Limited { inner: self.told(member), packed, grown: 0 }))
             }
             kind => {
                 let path = if matches!(kind, Kind::File) { self.path.clone() } else { self.path.join(name) };

@@ -76,7 +76,7 @@ fn word(number: u64, ending: &str) -> String {
     name
 }
 
-fn capital(word: String) -> String {
+fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
@@ -93,12 +93,12 @@ impl Names {
         let genera = SPECIES.div_ceil(SPECIES_OF_GENUS);
         let families = genera.div_ceil(GENERA_OF_FAMILY);
         let orders = families.div_ceil(FAMILIES_OF_ORDER);
-        let genus: Vec<String> = (0..genera).map(|number| capital(word(number, "us"))).collect();
+        let genus: Vec<String> = (0..genera).map(|number| capital(&word(number, "us"))).collect();
         let species = (0..SPECIES)
             .map(|number| format!("{} {}", genus[(number / SPECIES_OF_GENUS) as usize], word(number, "is")))
             .collect();
-        let family = (0..families).map(|number| capital(word(number, "idae"))).collect();
-        let order = (0..orders).map(|number| capital(word(number, "iformes"))).collect();
+        let family = (0..families).map(|number| capital(&word(number, "idae"))).collect();
+        let order = (0..orders).map(|number| capital(&word(number, "iformes"))).collect();
         Self { genus, species, family, order }
     }
 }

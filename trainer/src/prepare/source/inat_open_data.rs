@@ -30,11 +30,14 @@ struct TaxonRow {
     active: bool,
 }
 
+/// A rank and a name.
+type RankedName = (Box<str>, Box<str>);
+
 #[derive(Default)]
 struct TaxonTable {
     taxa: HashMap<Box<str>, TaxonRow>,
     /// Active taxa by rank and name.
-    active: HashMap<(Box<str>, Box<str>), Option<Box<str>>>,
+    active: HashMap<RankedName, Option<Box<str>>>,
 }
 
 pub(super) fn read<'a>(archive: &Archive<'_>, intake: &Intake<'a>) -> Result<Vec<Hand<'a>>, SourceError> {

@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Cleaned cells from kingdom to genus.
 pub(super) type Upper = [Option<Box<str>>; 6];
 
+/// What one row says above a name, from kingdom down.
+type Above<'a> = &'a [Option<Box<str>>];
+
 /// Everything that is said above a name of a rank.
 #[derive(Debug, Default)]
 pub(super) struct Gaps<'a> {
-    above: BTreeMap<(usize, &'a str), BTreeSet<&'a [Option<Box<str>>]>>,
+    above: BTreeMap<(usize, &'a str), BTreeSet<Above<'a>>>,
 }
 
 impl<'a> Gaps<'a> {

@@ -289,7 +289,6 @@ impl Mending {
     }
 
     /// What became of the name at `position` of those gathered.
-    #[must_use]
     pub fn verdict(&self, position: usize) -> Verdict {
         self.verdicts.get(position).copied().unwrap_or(Err(Reason::UnknownTaxon))
     }

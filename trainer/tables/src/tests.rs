@@ -1,5 +1,6 @@
 //! The join against one that holds everything in memory.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow::array::{Array as _, AsArray as _};
@@ -11,7 +12,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Rows of every Parquet file of `folder`, cells as text.
-pub(crate) fn rows(folder: &std::path::Path) -> Vec<Vec<String>> {
+fn rows(folder: &std::path::Path) -> Vec<Vec<String>> {
     let mut files: Vec<_> = std::fs::read_dir(folder)
         .expect("a folder")
         .map(|entry| entry.expect("an entry").path())
@@ -89,7 +90,7 @@ fn rules(case: &Case) -> Rules {
 }
 
 /// Samples and dropped rows of the tables' own way.
-pub(crate) fn joined(case: &Case) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
+fn joined(case: &Case) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
     let folder = tempfile::tempdir().expect("a folder");
     let ledger = Ledger::create(&folder.path().join("dropped.parquet")).expect("a ledger");
     let (core, media) = (ledger.file("core"), ledger.file("media"));
@@ -129,17 +130,23 @@ pub(crate) fn joined(case: &Case) -> (Vec<Vec<String>>, Vec<Vec<String>>) {
     (samples, rows(folder.path()))
 }
 
+/// Reasons by file and line.
+type DroppedByHand = BTreeMap<(&'static str, u64), Reason>;
+
 /// The same by nested loops.
-fn by_hand(case: &Case) -> (BTreeSet<Vec<String>>, BTreeMap<(&'static str, u64), Reason>) {
+fn by_hand(case: &Case) -> (BTreeSet<Vec<String>>, DroppedByHand) {
     let verdicts = verdicts();
     let mut dropped = BTreeMap::new();
     let mut first: BTreeMap<u8, (u64, Verdict, u8)> = BTreeMap::new();
     for (line, &(key, name, observer)) in (2..).zip(&case.occurrences) {
         let verdict = name.map_or(Err(Reason::NotResearchGrade), |name| verdicts[usize::from(name)]);
-        if first.contains_key(&key) {
-            dropped.insert(("core", line), Reason::DuplicateId);
-        } else {
-            first.insert(key, (line, verdict, observer));
+        match first.entry(key) {
+            Entry::Vacant(place) => {
+                place.insert((line, verdict, observer));
+            }
+            Entry::Occupied(_) => {
+                dropped.insert(("core", line), Reason::DuplicateId);
+            }
         }
     }
     let mut pictures = Vec::new();

@@ -82,3 +82,16 @@ fn a_set_without_its_pictures_says_how_to_get_them() {
     let error = read_set(folder.path()).expect_err("a refusal").to_string();
     assert!(error.contains("is no prepared set") && error.contains("fieldmark-trainer prepare"), "{error}");
 }
+
+#[test]
+fn a_set_prepared_by_a_relative_path_is_read_from_anywhere() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let set = folder.path().join("set");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/prepare");
+    let mut prepare = Command::new(TRAINER);
+    prepare.current_dir(fixtures.join("folders-flat")).args(["prepare", ".", "--min-images", "1", "--out"]);
+    assert!(prepare.arg(&set).status().expect("the trainer").success());
+    let prepared = read_set(&set).expect("a set");
+    assert_eq!((prepared.photos.len(), prepared.missing), (5, 0));
+    assert!(prepared.photos.iter().all(|photo| photo.path.is_absolute()));
+}

@@ -1,6 +1,7 @@
 //! Whether bytes are a picture that can be trained on.
 
 use std::io::Cursor;
+use std::panic::catch_unwind;
 
 use fieldmark_models::picture::Picture;
 use image::ImageReader;
@@ -31,7 +32,10 @@ pub(super) fn check(bytes: &[u8]) -> Result<(), String> {
     if u64::from(width) * u64::from(height) > MOST_PIXELS {
         return Err(format!("it claims {width} x {height} pixels: a decompression bomb"));
     }
-    Picture::decode(bytes).map(|_| ()).map_err(|error| format!("it does not decode: {error}"))
+    // A decoder that panics on one picture must not end the fetching of all others.
+    catch_unwind(|| Picture::decode(bytes).map(|_| ()).map_err(|error| error.to_string()))
+        .unwrap_or_else(|_| Err("the decoder failed".into()))
+        .map_err(|error| format!("it does not decode: {error}"))
 }
 
 /// Whether the marker of a JPEG's end stands in its second half: decoders paint grey what is missing. One of a thumbnail

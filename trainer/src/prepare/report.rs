@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::absolute;
 
 use fieldmark_models::taxonomy::Rank;
 use fieldmark_tables::{Picked, Reason, Tally};
@@ -35,7 +36,7 @@ pub struct Source {
     pub path: String,
     /// Its format.
     pub format: super::Format,
-    /// Folder that the pictures' paths start from; none where they are URLs.
+    /// Absolute folder that the pictures' paths start from; none where they are URLs.
     pub photos: Option<String>,
 }
 
@@ -123,7 +124,9 @@ impl Report {
             source: Source {
                 path: input.shown(),
                 format: input.format(),
-                photos: input.photos().map(|path| path.display().to_string()),
+                photos: input
+                    .photos()
+                    .map(|photos| absolute(&photos).unwrap_or(photos).display().to_string()),
             },
             rules: rules.clone(),
             files,

@@ -2,7 +2,7 @@
 
 import json
 import os
-import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -14,6 +14,7 @@ DUCKDB = """
 import duckdb, sys
 folder, out = sys.argv[1:]
 db = duckdb.connect()
+db.execute("SET enable_progress_bar=false; SET max_temp_directory_size='16GB'")
 db.execute("SET memory_limit='1800MB'; SET threads=2; SET preserve_insertion_order=false; SET temp_directory='%s'" % (out + "/spill"))
 csv = "delim='\\t', quote='', escape='', header=true, all_varchar=true, ignore_errors=true, null_padding=false"
 db.execute(f'''
@@ -74,6 +75,7 @@ def main():
     print(f"fieldmark: {seconds:.1f} s, {cpu:.1f} s of processor, peak {memory:.0f} MiB, {kept} pictures kept")
     print("counts exact" if not wrong else f"COUNTS DIFFER: {wrong}")
 
+    shutil.rmtree(folder / "set")
     (folder / "duckdb").mkdir(exist_ok=True)
     script = [sys.executable, "-c", DUCKDB, str(archive), str(folder / "duckdb")]
     other, other_memory, other_cpu, output = run(script)

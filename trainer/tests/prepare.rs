@@ -260,25 +260,3 @@ fn a_decompression_bomb_ends_with_its_file_and_line() {
     );
     assert_eq!(code, Some(1));
 }
-
-#[test]
-fn the_page_says_what_runs() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let page = fs::read_to_string(root.join("docs/prepare.md")).expect("the page");
-    let folder = tempfile::tempdir().expect("a folder");
-    let commands: Vec<&str> = page
-        .split(['`', '\n'])
-        .filter(|text| text.starts_with("fieldmark-trainer prepare trainer/tests/fixtures"))
-        .collect();
-    assert_eq!(commands.len(), 8, "one for each source");
-    for command in commands {
-        let work = folder.path().join("work").display().to_string();
-        let arguments: Vec<String> = command
-            .split(' ')
-            .skip(1)
-            .map(|word| word.replacen("work", &work, usize::from(word.starts_with("work/"))))
-            .collect();
-        let output = Command::new(TRAINER).current_dir(&root).args(&arguments).output().expect("the trainer");
-        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    }
-}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use fieldmark_models::specificity::Threshold;
 use fieldmark_models::views::FractionBox;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 use super::{
     CameraSettings, CommandId, CommandKind, Kept, Refusal, Request, Settings, SettingsCell, VocabularyCell,
@@ -61,6 +61,8 @@ pub struct Equipment {
     pub outbox: Arc<Outbox>,
     /// Topics of the node.
     pub topics: Topics,
+    /// Hears every reply as well, for those on this machine who asked.
+    pub replies: broadcast::Sender<Reply>,
     /// Hears of another cut-off in force.
     pub cut_off_changed: Box<dyn Fn(CutOff) + Send + Sync>,
     /// Hears of cameras that are paused or resumed.
@@ -180,6 +182,8 @@ impl Equipment {
             reason,
         };
         let payload = serde_json::to_vec(&reply).unwrap_or_default().into();
+        // Nobody may be there to hear it.
+        let _ = self.replies.send(reply);
         let topic = self.topics.reply(id.as_str());
         self.outbox.put(Message { topic, payload, class: Class::Reply });
     }

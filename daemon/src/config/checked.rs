@@ -13,6 +13,7 @@ use super::engine::engine;
 use super::model::{ModelConfig, model};
 use super::mqtt::{MqttConfig, mqtt};
 use super::outbox::{OutboxConfig, outbox};
+use super::page::{PageConfig, page};
 use super::publishing::{SnapshotConfig, commands, snapshot, watch};
 use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, refuse};
@@ -79,6 +80,8 @@ pub struct Config {
     pub update: Option<UpdateConfig>,
     /// The embedded broker, where one is wanted.
     pub broker: Option<BrokerConfig>,
+    /// The page, where there is to be one.
+    pub page: Option<PageConfig>,
     /// Log filter.
     pub log: String,
     /// Cameras, by name.
@@ -114,6 +117,7 @@ impl TryFrom<RawConfig> for Config {
             commands: commands(&raw.commands)?,
             home_assistant: raw.home_assistant.discovery.unwrap_or(false),
             broker,
+            page: page(raw.page)?,
             log: raw.log.level.unwrap_or_else(|| "info".into()),
             cameras: raw.camera.iter().map(|(name, raw)| camera(name, raw)).collect::<Result<_, _>>()?,
         })

@@ -8,6 +8,7 @@ mod load;
 mod model;
 mod mqtt;
 mod outbox;
+mod page;
 mod publishing;
 mod raw;
 mod reference;
@@ -24,10 +25,12 @@ pub use load::{LoadError, load, load_layered, load_text, read, read_layered};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
+pub use page::{Access, PageConfig, Proxy};
 pub use publishing::SnapshotConfig;
 pub use raw::{
     RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
-    RawOnnxRuntime, RawOutbox, RawPlace, RawSnapshot, RawSubtree, RawTensorRt, RawTract, RawUpdate, RawWatch,
+    RawOnnxRuntime, RawOutbox, RawPage, RawPlace, RawSnapshot, RawSubtree, RawTensorRt, RawTract, RawUpdate,
+    RawWatch,
 };
 pub use reference::{Key, keys, markdown};
 pub use refusal::ConfigError;

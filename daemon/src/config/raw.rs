@@ -39,6 +39,8 @@ pub struct RawConfig {
     pub update: RawUpdate,
     /// The broker inside the daemon.
     pub broker: RawBroker,
+    /// The page in a browser.
+    pub page: RawPage,
     /// Logging.
     pub log: RawLog,
     /// Cameras by name.
@@ -275,6 +277,30 @@ pub struct RawBroker {
     pub listen: Option<String>,
     /// Keep retained messages, sessions and what waits for them over a restart; as `outbox.durable` where it is not said.
     pub persistence: Option<bool>,
+}
+
+/// `[page]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPage {
+    /// `address:port` it listens on; without one there is no page.
+    pub listen: Option<String>,
+    /// File whose first line is the token that lets people in.
+    pub token_file: Option<PathBuf>,
+    /// Header by which a reverse proxy names the user it let in.
+    pub proxy_header: Option<String>,
+    /// Address the proxy connects from.
+    pub proxy: Option<String>,
+    /// Nothing can be changed on it.
+    pub read_only: Option<bool>,
+    /// Most live pictures a second.
+    pub live_fps: Option<f64>,
+    /// Least width of live pictures, where the camera gives it.
+    pub live_width: Option<i64>,
+    /// Most that watch at one time.
+    pub max_viewers: Option<i64>,
+    /// Requests of one address in a second.
+    pub requests_per_s: Option<f64>,
 }
 
 /// `[log]`.

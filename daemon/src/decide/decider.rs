@@ -5,11 +5,12 @@ use std::time::Instant;
 use fieldmark_models::calibration::Calibration;
 use fieldmark_models::picture::Picture;
 use fieldmark_models::specificity::{ProbabilityError, SpecificityControl};
-use fieldmark_models::taxonomy::{NameError, Taxonomy};
+use fieldmark_models::taxonomy::{NameError, TaxonIndex, Taxonomy};
 use fieldmark_models::views::{FractionBox, ViewSet};
 
 use super::answer::rounded;
-use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError, LookTime};
+use super::descent::descent;
+use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError, LookTime, Rung};
 use crate::engine::{Engine, LoadedModel, ModelIdentity, PassedOver};
 
 /// Why there is no answer.
@@ -138,6 +139,14 @@ impl Decider {
     #[must_use]
     pub fn time(&self) -> LookTime {
         self.eye.time()
+    }
+
+    /// The way down the tree to `answer` and on to a leaf, and the most probable taxa one level below it: of the
+    /// distribution last decided on.
+    #[must_use]
+    pub fn descent(&self, answer: TaxonIndex) -> (Vec<Rung>, Vec<Rung>) {
+        let Verdict { control, cut_offs, .. } = &self.verdict;
+        descent(control, &self.model.taxonomy, cut_offs.thresholds(), answer)
     }
 
     /// The leaf probabilities `[leaves]` of the region last decided on.

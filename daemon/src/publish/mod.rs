@@ -4,6 +4,7 @@
 
 pub mod broker;
 mod building;
+mod connection;
 pub mod home_assistant;
 pub mod line;
 pub mod messages;
@@ -14,3 +15,4 @@ pub mod snapshot;
 pub mod topics;
 
 pub use building::BuildNotice;
+pub use connection::{Connection, ConnectionState};

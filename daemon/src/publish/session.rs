@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use super::connection::Connection;
 use super::line::{BrokerLimits, Happening, Incoming, Line, LineError, Manner, NotDelivered, Sender};
 use super::messages::status;
 use super::outbox::{Class, Delivery, Loss, Message, Outbox, Place, Sent};
@@ -50,6 +51,7 @@ pub struct Session {
     topics: Topics,
     subscriptions: Vec<String>,
     commands: mpsc::Sender<Incoming>,
+    connection: Arc<Connection>,
     flying: JoinSet<Outcome>,
     in_flight: usize,
     max_packet: usize,
@@ -94,6 +96,7 @@ impl Session {
             topics,
             subscriptions,
             commands,
+            connection: Arc::new(Connection::new(mqtt.url.to_string())),
             flying: JoinSet::new(),
             in_flight: mqtt.in_flight.into(),
             max_packet: mqtt.max_packet as usize,
@@ -109,6 +112,19 @@ impl Session {
             stopping: false,
         };
         Ok((session, receiver))
+    }
+
+    /// How its connection is.
+    #[must_use]
+    pub fn connection(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
+    }
+
+    /// Takes commands in beside those of the broker: what is handed over here is judged, carried out and answered as
+    /// they are.
+    #[must_use]
+    pub fn commands(&self) -> mpsc::Sender<Incoming> {
+        self.commands.clone()
     }
 
     /// Sends until `stop` turns true, then what is left, then `stopped`; all of that for at most `patience`.
@@ -307,10 +323,12 @@ impl Session {
                 self.outbox.set_max_payload(
                     self.max_packet.min(broker).saturating_sub(PACKET_OVERHEAD + longest_topic),
                 );
+                self.connection.made();
                 tracing::info!("connected to the broker {}", self.url);
             }
             Happening::Lost(lost) => {
                 (self.limits, self.greeted) = (None, false);
+                self.connection.lost(lost.reason.clone());
                 if !self.told_lost {
                     tracing::error!(
                         "no connection to the broker {}: {}; trying again, events wait in the outbox",

@@ -17,6 +17,7 @@ use crate::command::{Settings, SettingsCell, Vocabulary};
 use crate::config::{Config, PixelFormat};
 use crate::decide::Decider;
 use crate::engine::{Engine, Shape};
+use crate::observe::Observer;
 use crate::publish::outbox::Outbox;
 use crate::publish::snapshot::Snapshots;
 
@@ -104,7 +105,9 @@ pub fn bench(
         (format!("{} {}", identity.name, identity.version), decider.engine_name().to_owned());
     let boot = ulid::Ulid::generate().to_string();
     let outbox = Arc::new(Outbox::open(&config.outbox, &boot)?);
-    let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox), boot));
+    let names: Vec<_> = config.cameras.iter().map(|camera| camera.name.as_str().to_owned()).collect();
+    let observer = Arc::new(Observer::new(&names, Duration::ZERO, false)?);
+    let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox), boot, Arc::clone(&observer)));
     let alerts = Alerts::new(decider.taxonomy(), &config.watch, Novelty::new(outbox.seen()));
     let alerts = alerts.map_err(RunError::Watch)?;
     let (snapshots, _developer) =
@@ -115,7 +118,8 @@ pub fn bench(
         Vocabulary { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() };
     let vocabulary = Arc::new(ArcSwap::from_pointee(vocabulary));
     let frames_seen = Arc::clone(&slot);
-    let gear = Gear { frames: frames_seen, node, alerts, snapshots, settings, vocabulary, exchange: None };
+    let gear =
+        Gear { frames: frames_seen, node, alerts, snapshots, settings, vocabulary, exchange: None, observer };
     let mut inference = Inference::new(decider, gear, &config.cameras);
     for frame in frames.iter().cycle().take(WARM) {
         walk(&slot, &mut inference, frame);

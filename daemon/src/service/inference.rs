@@ -14,6 +14,7 @@ use crate::command::{Settings, SettingsCell, Vocabulary, VocabularyCell};
 use crate::config::CameraConfig;
 use crate::decide::{Answer, Decider, LookTime};
 use crate::gate::Gate;
+use crate::observe::Observer;
 use crate::publish::messages::Region;
 use crate::publish::snapshot::Snapshots;
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
@@ -56,6 +57,7 @@ pub(super) struct Inference {
     shadow: Option<Box<Decider>>,
     /// The model that answered before, while the present one is on probation.
     at_hand: Option<Box<Decider>>,
+    observer: Arc<Observer>,
 }
 
 /// What the inference thread is given.
@@ -67,6 +69,7 @@ pub(super) struct Gear {
     pub(super) settings: SettingsCell,
     pub(super) vocabulary: VocabularyCell,
     pub(super) exchange: Option<Arc<Exchange>>,
+    pub(super) observer: Arc<Observer>,
 }
 
 struct Watched {
@@ -144,7 +147,7 @@ fn region(part: Option<FractionBox>) -> (FractionBox, Region) {
 
 impl Inference {
     pub(super) fn new(decider: Decider, gear: Gear, cameras: &[CameraConfig]) -> Self {
-        let Gear { frames, node, alerts, snapshots, settings: cell, vocabulary, exchange } = gear;
+        let Gear { frames, node, alerts, snapshots, settings: cell, vocabulary, exchange, observer } = gear;
         let watch = |camera: &CameraConfig| {
             let (part, region) = region(camera.region);
             let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
@@ -168,6 +171,7 @@ impl Inference {
             exchange,
             shadow: None,
             at_hand: None,
+            observer,
         }
     }
 
@@ -287,6 +291,7 @@ impl Inference {
     pub(super) fn look(&mut self, camera: usize, frame: &Frame) -> Outcome {
         let Some(watched) = self.watched.get_mut(camera) else { return Outcome::Undecided };
         if watched.paused {
+            self.observer.frame(camera, frame);
             return Outcome::Paused;
         }
         // What cannot be judged is looked at, and found damaged there.
@@ -295,6 +300,7 @@ impl Inference {
             && let Ok(luma) = watched.decoder.luma(frame)
             && !watched.gate.opens(luma, watched.part, Instant::now())
         {
+            self.observer.frame(camera, frame);
             return Outcome::Still;
         }
         let begun = Instant::now();
@@ -310,6 +316,7 @@ impl Inference {
                 return Outcome::Undecodable;
             }
         };
+        self.observer.picture(camera, picture);
         let decoded = Instant::now();
         let answer = match self.decider.decide(picture, watched.part, None) {
             Ok(answer) => answer,
@@ -322,6 +329,7 @@ impl Inference {
             }
         };
         self.teller.node.decided(camera, answer.latency_ms);
+        self.observer.decided(camera, &self.decider, &answer, frame.time);
         if let Some(exchange) = &self.exchange {
             observe(exchange, &answer, self.shadow.as_deref_mut(), picture, watched.part);
         }
@@ -333,6 +341,9 @@ impl Inference {
         let decided = Instant::now();
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
         self.snapshots.offer(camera, picture, is_new);
+        if !self.told.is_empty() {
+            self.observer.sighted(camera, picture, watched.region.edges);
+        }
         for told in self.told.drain(..) {
             self.teller.tell(&self.decider, camera, &watched.region, told);
         }
@@ -344,6 +355,8 @@ impl Inference {
             decision: (decided - decoded).saturating_sub(views + inference),
             outbox: decided.elapsed(),
         };
+        let StageTimes { decode, views, inference, decision, outbox } = self.times;
+        self.observer.timed(camera, [decode, views, inference, decision, outbox]);
         Outcome::Decided
     }
 

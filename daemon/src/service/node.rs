@@ -16,6 +16,7 @@ use crate::capture::{CameraCounts, CameraState, StateChange};
 use crate::config::{CameraName, Config};
 use crate::decide::{Answer, CutOff, Decider};
 use crate::engine::ModelIdentity;
+use crate::observe::Observer;
 use crate::publish::home_assistant::{self, Announced};
 use crate::publish::messages::{
     CameraStatus, Detection, Info, Metrics, ModelState, Region, VERSION, wire_time,
@@ -51,6 +52,7 @@ pub(super) struct Node {
     /// Which cameras ever streamed.
     streamed: Mutex<BTreeSet<usize>>,
     news: Notify,
+    observer: Arc<Observer>,
 }
 
 /// How a camera is, for those who look at the whole.
@@ -66,7 +68,13 @@ pub(super) struct CameraNews {
 
 impl Node {
     /// Writes as `boot`, the present start of the daemon.
-    pub(super) fn new(config: &Config, decider: &Decider, outbox: Arc<Outbox>, boot: String) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        decider: &Decider,
+        outbox: Arc<Outbox>,
+        boot: String,
+        observer: Arc<Observer>,
+    ) -> Self {
         let topics = Topics::new(&config.node);
         let cut_off = decider.cut_off();
         let info = Info {
@@ -85,6 +93,8 @@ impl Node {
         };
         outbox.put(retained(topics.info(), json(&info)));
         let state = ModelState::idle(info.model.clone(), Phase::Running);
+        observer.info(&info);
+        observer.model_state(&state);
         outbox.put(retained(topics.model_state(), json(&state)));
         let cameras: Vec<_> = config.cameras.iter().map(|camera| camera.name.clone()).collect();
         let node = Self {
@@ -110,6 +120,7 @@ impl Node {
                 .collect(),
             streamed: Mutex::default(),
             news: Notify::new(),
+            observer,
         };
         node.announce(config.home_assistant);
         node
@@ -149,6 +160,7 @@ impl Node {
         let answering = Answering { identity: info.model.clone(), engine: info.engine.clone() };
         self.answering.store(Arc::new(answering));
         self.outbox.put(retained(self.topics.info(), json(&*info)));
+        self.observer.info(&info);
         drop(info);
         if self.home_assistant {
             self.announce(true);
@@ -157,6 +169,7 @@ impl Node {
 
     /// Publishes how far an update is.
     pub(super) fn model_state(&self, state: &ModelState) {
+        self.observer.model_state(state);
         self.outbox.put(retained(self.topics.model_state(), json(state)));
     }
 
@@ -181,6 +194,7 @@ impl Node {
     pub(super) fn cut_off_changed(&self, cut_off: CutOff) {
         let mut info = self.info.lock().unwrap_or_else(PoisonError::into_inner);
         (info.threshold, info.target) = (cut_off.threshold.value(), cut_off.target);
+        self.observer.info(&info);
         self.outbox.put(retained(self.topics.info(), json(&*info)));
     }
 
@@ -193,6 +207,7 @@ impl Node {
         if paused {
             status.state = CameraState::Paused;
         }
+        self.observer.camera(camera, &status);
         self.outbox.put(retained(self.topics.camera_status(name), json(&status)));
     }
 
@@ -210,6 +225,7 @@ impl Node {
             losses: change.losses,
             reason: change.reason,
         };
+        self.observer.camera(change.camera, &status);
         self.outbox.put(retained(self.topics.camera_status(camera), json(&status)));
         self.states.lock().unwrap_or_else(PoisonError::into_inner).insert(change.camera, status);
         if matches!(change.state, CameraState::Streaming | CameraState::Ended) {
@@ -273,6 +289,7 @@ impl Node {
             latency_ms,
         };
         log(&detection, self.tracked.contains(&event.camera));
+        self.observer.told(event.camera, &detection);
         let payload = json(&detection);
         for (taxon, day) in event.worth.noted {
             self.outbox.see(&taxon, day);

@@ -6,9 +6,10 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use fieldmark_models::taxonomy::NameError;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
 use super::inference::{Gear, Inference};
+use super::machine::{cpu_seconds, rss_bytes, temperatures, time_source};
 use super::node::Node;
 use super::notify::ServiceManager;
 use super::pulse::Pulse;
@@ -20,6 +21,9 @@ use crate::capture::{self, CaptureThread, LatestFrames, SourceError};
 use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell, Vocabulary, VocabularyCell};
 use crate::config::{Config, Written};
 use crate::decide::Decider;
+use crate::observe::Observer;
+use crate::page::PageError;
+use crate::page::node::{Machine, NodePage, Sources};
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
 use crate::publish::line::LineError;
 use crate::publish::outbox::{Outbox, StoreError};
@@ -47,6 +51,12 @@ pub enum RunError {
     /// No outbox.
     #[error(transparent)]
     Outbox(#[from] StoreError),
+    /// No page.
+    #[error(transparent)]
+    Page(#[from] PageError),
+    /// Two cameras have one name.
+    #[error("the counters of the node cannot be set up: {0}; please report this with the configuration")]
+    Counters(#[from] prometheus::Error),
     /// The watch list names something the model does not know.
     #[error("watch.taxa: {0}")]
     Watch(NameError),
@@ -81,7 +91,8 @@ pub async fn run(
     };
     let boot = ulid::Ulid::generate().to_string();
     let outbox = Arc::new(Outbox::open(&config.outbox, &boot)?);
-    let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox), boot));
+    let observer = Arc::new(observer(config)?);
+    let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox), boot, Arc::clone(&observer)));
     let seen = Novelty::new(outbox.seen());
     let alerts = Alerts::new(decider.taxonomy(), &config.watch, seen).map_err(RunError::Watch)?;
     let mut subscriptions = vec![node.topics().commands()];
@@ -89,6 +100,7 @@ pub async fn run(
         subscriptions.push(HOME_ASSISTANT_BIRTH.into());
     }
     let (session, commands) = Session::start(&config.mqtt, &config.node, Arc::clone(&outbox), subscriptions)?;
+    let (connection, asking) = (session.connection(), session.commands());
     let (stop, stopped) = watch::channel(false);
     let session = tokio::spawn(session.run(stopped, config.mqtt.stop_timeout));
     let (snapshots, developer) =
@@ -117,8 +129,32 @@ pub async fn run(
     equipment.install = updates.as_ref().map(|updates| updates.install.clone());
     let desk = Desk::new(equipment, ending);
     let carried_out_with = desk.equipment();
+    let page = match &config.page {
+        Some(page) => {
+            let allow = desk.equipment();
+            let sources = Sources {
+                node: config.node.as_str().into(),
+                cameras: node.camera_names().to_vec(),
+                observer: Arc::clone(&observer),
+                frames: Arc::clone(&frames),
+                outbox: Arc::clone(&outbox),
+                folder: config.outbox.folder().map(Into::into),
+                connection,
+                settings: settings.clone(),
+                vocabulary: Arc::clone(&vocabulary),
+                allowed: Box::new(move |kind| allow.allow.load().contains(&kind)),
+                commands: asking,
+                replies: carried_out_with.replies.clone(),
+                topics: node.topics().clone(),
+                machine: Box::new(machine),
+            };
+            Some(NodePage::start(page, sources).await?)
+        }
+        None => None,
+    };
     let desk = tokio::spawn(desk.run(commands));
-    let gear = Gear { frames, node: Arc::clone(&node), alerts, snapshots, settings, vocabulary, exchange };
+    let gear =
+        Gear { frames, node: Arc::clone(&node), alerts, snapshots, settings, vocabulary, exchange, observer };
     let path = FramePath::start(config, decider, gear)?;
     let measuring = tokio::spawn(measure(Arc::clone(&node), Arc::clone(&path.frames), config.mqtt.metrics));
 
@@ -128,6 +164,9 @@ pub async fn run(
     let reloader = Reloader { manager, written, equipment: carried_out_with, standing };
     wait_for_the_end(&mut signals, &mut ended, &reloader).await;
     pulse.abort();
+    if let Some(page) = page {
+        page.stop().await;
+    }
     manager.stopping("stopping: what was decided is sent or kept");
     let ending = *ended.borrow();
     measuring.abort();
@@ -176,6 +215,22 @@ async fn wait_for_the_end(signals: &mut Signals, ended: &mut watch::Receiver<End
     }
 }
 
+/// Without a page live pictures have no rate of their own.
+fn observer(config: &Config) -> prometheus::Result<Observer> {
+    let names: Vec<_> = config.cameras.iter().map(|camera| camera.name.as_str().to_owned()).collect();
+    let every = config.page.as_ref().map_or(std::time::Duration::ZERO, |page| page.live_every);
+    Observer::new(&names, every, config.page.is_some())
+}
+
+fn machine() -> Machine {
+    Machine {
+        time_source: time_source(),
+        temperatures_c: temperatures(),
+        rss_bytes: rss_bytes(),
+        cpu_seconds: cpu_seconds(),
+    }
+}
+
 fn equipment(
     config: &Config,
     node: &Arc<Node>,
@@ -195,6 +250,7 @@ fn equipment(
         snapshots: Arc::clone(snapshots),
         outbox: Arc::clone(outbox),
         topics: node.topics().clone(),
+        replies: broadcast::Sender::new(64),
         cut_off_changed: Box::new(move |cut_off| changed.cut_off_changed(cut_off)),
         pause_changed: Box::new(move |camera, is_paused| paused.pause_changed(camera, is_paused)),
     }

@@ -4,6 +4,7 @@
 mod broker;
 mod fleet;
 mod gate;
+mod http;
 mod package;
 mod picture;
 mod process;
@@ -11,6 +12,7 @@ mod process;
 pub use broker::{Broker, Listener, free_port, wait_for_port};
 pub use fleet::{Node, Office};
 pub use gate::Gate;
+pub use http::{Answer, Page};
 pub use package::{Flaw, Toy, write_package, write_toy};
 pub use picture::{GREEN, RED, png, write_folder};
 pub use process::{Daemon, Field, Output, fieldmark, fieldmarkd};

@@ -86,7 +86,6 @@ pub struct Incoming {
 
 impl Incoming {
     /// A message that came from nowhere and need not be acknowledged.
-    #[cfg(test)]
     pub(crate) fn unacknowledged(topic: &str, payload: Vec<u8>) -> Self {
         Self { topic: topic.into(), payload: payload.into(), retained: false, acknowledge: None }
     }

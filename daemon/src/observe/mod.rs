@@ -1,0 +1,18 @@
+//! What the daemon sees of itself while it runs, for those who look in from outside: the page, Prometheus, drift. The
+//! frame path hands over numbers, and pictures only where somebody looks; it never waits here.
+//!
+//! [`Observer`] is the one thing the service hands everything to; [`tally`] counts and times, [`scene`] keeps the
+//! latest picture of a camera while it is watched, [`tracks`] the newest tracks with thumbnails, [`day`] the taxa of
+//! the day.
+
+mod day;
+mod observer;
+mod scene;
+mod tally;
+mod tracks;
+
+pub use day::{Day, SeenTaxon};
+pub use observer::{Observer, Reported, Seen};
+pub use scene::{Scene, Viewer};
+pub use tally::{STAGES, Stage, Tally};
+pub use tracks::{RecentTrack, Thumbnail};

@@ -1,0 +1,274 @@
+//! The one thing the service hands everything to.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use fieldmark_models::picture::Picture;
+use serde::Serialize;
+use tokio::sync::Notify;
+
+use super::day::Day;
+use super::scene::Scene;
+use super::tally::Tally;
+use super::tracks::{RecentTrack, Thumbnail, Tracks};
+use crate::capture::Frame;
+use crate::decide::{Answer, Decider, Rung};
+use crate::publish::messages::{CameraStatus, Detection, Info, ModelState, wire_time};
+use crate::track::EventType;
+
+/// How long after the last look decisions are still written out in full.
+const ATTENTION: Duration = Duration::from_secs(5);
+/// Between two decisions that are written out where nobody looks, so that whoever comes finds one.
+const SELDOM: Duration = Duration::from_secs(1);
+/// Between two thumbnails of a camera.
+const THUMBNAILS: Duration = Duration::from_millis(400);
+
+/// A decision with the way that led to it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Seen {
+    /// Number of the decision at its camera, so that a new one is told from the same one.
+    pub number: u64,
+    /// When the frame was taken: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// From the kingdom down to the answer, and on by the most probable taxa below it.
+    pub descent: Vec<Rung>,
+    /// The most probable of the taxa one level below the answer.
+    pub rivals: Vec<Rung>,
+    /// Why it is not more specific.
+    pub stop: fieldmark_models::specificity::Stop,
+    /// Milliseconds from pixels to decision.
+    pub latency_ms: f64,
+}
+
+/// What the node last published of itself.
+#[derive(Debug, Clone, Default)]
+pub struct Reported {
+    /// `fieldmark/N/info`.
+    pub info: Option<Info>,
+    /// `fieldmark/N/model/state`.
+    pub model: Option<ModelState>,
+    /// `fieldmark/N/C/status`, by number of the camera.
+    pub cameras: Vec<Option<CameraStatus>>,
+}
+
+struct OfCamera {
+    scene: Arc<Scene>,
+    decisions: AtomicU64,
+    seen: Mutex<Option<Seen>>,
+    written: Mutex<Option<Instant>>,
+    pictured: Mutex<Pictured>,
+}
+
+#[derive(Default)]
+struct Pictured {
+    last: Option<Instant>,
+    waiting: Option<Thumbnail>,
+}
+
+/// What the daemon sees of itself.
+pub struct Observer {
+    cameras: Vec<OfCamera>,
+    tally: Tally,
+    /// Whether there is a page at all; without one only numbers are kept.
+    page: AtomicBool,
+    begun: Instant,
+    looked: AtomicU64,
+    reported: Mutex<Reported>,
+    tracks: Mutex<Tracks>,
+    day: Mutex<Day>,
+    revision: AtomicU64,
+    news: Notify,
+}
+
+// What is inside stays of use when a thread that held it panicked.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Observer {
+    /// Of the cameras called `names`, each shown at most once in `every`; `page` says whether anybody can look.
+    ///
+    /// # Errors
+    /// If two names are alike.
+    pub fn new(names: &[String], every: Duration, page: bool) -> prometheus::Result<Self> {
+        let camera = |_: &String| OfCamera {
+            scene: Arc::new(Scene::new(every)),
+            decisions: AtomicU64::new(0),
+            seen: Mutex::default(),
+            written: Mutex::default(),
+            pictured: Mutex::default(),
+        };
+        let reported = Reported { cameras: vec![None; names.len()], ..Reported::default() };
+        Ok(Self {
+            cameras: names.iter().map(camera).collect(),
+            tally: Tally::new(names)?,
+            page: AtomicBool::new(page),
+            begun: Instant::now(),
+            looked: AtomicU64::new(0),
+            reported: Mutex::new(reported),
+            tracks: Mutex::default(),
+            day: Mutex::default(),
+            revision: AtomicU64::new(0),
+            news: Notify::new(),
+        })
+    }
+
+    /// Counters and histograms.
+    #[must_use]
+    pub fn tally(&self) -> &Tally {
+        &self.tally
+    }
+
+    /// The latest picture of a camera.
+    #[must_use]
+    pub fn scene(&self, camera: usize) -> Option<&Arc<Scene>> {
+        self.cameras.get(camera).map(|camera| &camera.scene)
+    }
+
+    /// Changes whenever something worth showing has changed.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when something worth showing has changed. One waits at a time.
+    pub async fn changed(&self) {
+        self.news.notified().await;
+    }
+
+    fn tell(&self) {
+        self.revision.fetch_add(1, Ordering::Relaxed);
+        self.news.notify_one();
+    }
+
+    /// Somebody looks, now.
+    pub fn look(&self) {
+        self.looked.store(self.milliseconds() + 1, Ordering::Relaxed);
+    }
+
+    fn milliseconds(&self) -> u64 {
+        u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn somebody_looks(&self) -> bool {
+        let looked = self.looked.load(Ordering::Relaxed);
+        looked > 0 && self.milliseconds().saturating_sub(looked) < ATTENTION.as_millis() as u64
+    }
+
+    /// A frame that is not decoded came from `camera`.
+    pub fn frame(&self, camera: usize, frame: &Frame) {
+        if let Some(of_camera) = self.cameras.get(camera) {
+            of_camera.scene.show_frame(frame);
+        }
+    }
+
+    /// A picture came from `camera`.
+    pub fn picture(&self, camera: usize, picture: &Picture) {
+        if let Some(of_camera) = self.cameras.get(camera) {
+            of_camera.scene.show(picture);
+        }
+    }
+
+    /// A frame of `camera`, taken at `time`, was decided: `answer`, by `decider` a moment ago.
+    pub fn decided(&self, camera: usize, decider: &Decider, answer: &Answer, time: jiff::Timestamp) {
+        self.tally.decided(camera, answer);
+        let Some(of_camera) = self.cameras.get(camera).filter(|_| self.page.load(Ordering::Relaxed)) else {
+            return;
+        };
+        let number = of_camera.decisions.fetch_add(1, Ordering::Relaxed) + 1;
+        let now = Instant::now();
+        let mut written = lock(&of_camera.written);
+        let due = written.is_none_or(|last| now.saturating_duration_since(last) >= SELDOM);
+        if !due && !self.somebody_looks() {
+            return;
+        }
+        *written = Some(now);
+        let (descent, rivals) = decider.descent(answer.index);
+        let (stop, latency_ms) = (answer.stop, answer.latency_ms);
+        let seen = Seen { number, time: wire_time(time), descent, rivals, stop, latency_ms };
+        *lock(&of_camera.seen) = Some(seen);
+        self.tell();
+    }
+
+    /// Events of `camera` are about to be told, of the part of `picture` between `edges`: how they look.
+    pub fn sighted(&self, camera: usize, picture: &Picture, edges: [f64; 4]) {
+        let Some(of_camera) = self.cameras.get(camera).filter(|_| self.page.load(Ordering::Relaxed)) else {
+            return;
+        };
+        let mut pictured = lock(&of_camera.pictured);
+        if pictured.last.is_none_or(|last| last.elapsed() >= THUMBNAILS) {
+            pictured.last = Some(Instant::now());
+            pictured.waiting = Some(Thumbnail::new(picture, edges));
+        }
+    }
+
+    /// An event of `camera` is published.
+    pub fn told(&self, camera: usize, detection: &Detection) {
+        self.tally.told(camera, detection.kind.name());
+        if !self.page.load(Ordering::Relaxed) {
+            return;
+        }
+        let waiting = self.cameras.get(camera).and_then(|camera| lock(&camera.pictured).waiting.take());
+        // What ended is not in the picture any more.
+        let thumbnail = waiting.filter(|_| detection.kind != EventType::End);
+        lock(&self.tracks).told(detection, thumbnail);
+        lock(&self.day).told(detection);
+        self.tell();
+    }
+
+    /// A decided frame of `camera` took so long in each of [`super::STAGES`].
+    pub fn timed(&self, camera: usize, times: [Duration; 5]) {
+        self.tally.timed(camera, times);
+    }
+
+    /// The node says of itself.
+    pub fn info(&self, info: &Info) {
+        lock(&self.reported).info = Some(info.clone());
+        self.tell();
+    }
+
+    /// The node says of an update.
+    pub fn model_state(&self, state: &ModelState) {
+        lock(&self.reported).model = Some(state.clone());
+        self.tell();
+    }
+
+    /// The node says of a camera.
+    pub fn camera(&self, camera: usize, status: &CameraStatus) {
+        if let Some(place) = lock(&self.reported).cameras.get_mut(camera) {
+            *place = Some(status.clone());
+        }
+        self.tell();
+    }
+
+    /// What the node last said.
+    #[must_use]
+    pub fn reported(&self) -> Reported {
+        lock(&self.reported).clone()
+    }
+
+    /// The latest decision of `camera`.
+    #[must_use]
+    pub fn seen(&self, camera: usize) -> Option<Seen> {
+        self.cameras.get(camera).and_then(|camera| lock(&camera.seen).clone())
+    }
+
+    /// The newest `count` tracks.
+    #[must_use]
+    pub fn tracks(&self, count: usize) -> Vec<RecentTrack> {
+        lock(&self.tracks).newest(count)
+    }
+
+    /// How a track looked when it was last told of.
+    #[must_use]
+    pub fn thumbnail(&self, camera: &str, id: u64) -> Option<Thumbnail> {
+        lock(&self.tracks).thumbnail(camera, id)
+    }
+
+    /// The taxa of the day.
+    #[must_use]
+    pub fn day(&self) -> Day {
+        lock(&self.day).clone()
+    }
+}

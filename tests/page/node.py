@@ -1,0 +1,155 @@
+"""A node with a page: the shipped model, photographs in a folder, a real mosquitto and somebody who listens there."""
+
+import json
+import random
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+from PIL import Image
+
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+SCENES = [
+    ("animals/insects/hoverfly", "Flow"), ("plants/flowers/daffodil", "Garden"), ("animals/birds/owl", "Wood"),
+    ("animals/mammals/rodents/squirrel", "Garden"), ("plants/mushrooms/cep", "Wood"),
+    ("animals/birds/heron_greatblue", "Aqua"), ("plants/trees/holly_leaves", "Garden"),
+    ("animals/mammals/cats/tiger", "Flow"),
+]
+TOKEN = "a token for the test"
+
+
+def port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def backgrounds():
+    found = sorted(Path("/usr/share/backgrounds").rglob("*.jpg"))
+    return [path for path in found if path.stat().st_size > 50_000]
+
+
+def scene(stamp, place, size=(1280, 720)):
+    """A photograph of an organism before a photograph of a landscape."""
+    behind = backgrounds()
+    chosen = random.Random(place)
+    picture = Image.new("RGB", size, (92, 112, 84))
+    if behind:
+        picture = Image.open(chosen.choice(behind)).convert("RGB").resize(size)
+    cut = Image.open(STAMPS / f"{stamp}.png").convert("RGBA")
+    scale = min(size[0] * 0.62 / cut.width, size[1] * 0.86 / cut.height)
+    cut = cut.resize((int(cut.width * scale), int(cut.height * scale)), Image.LANCZOS)
+    picture.paste(cut, ((size[0] - cut.width) // 2, (size[1] - cut.height) // 2), cut)
+    return picture
+
+
+def write_scenes(folder, count=len(SCENES)):
+    folder.mkdir(parents=True)
+    for number, (stamp, _) in enumerate(SCENES[:count]):
+        scene(stamp, number).save(folder / f"{number:03}.jpg", quality=88)
+
+
+class Node:
+    """Runs until it is stopped."""
+
+    def __init__(self, binaries, page="", commands='"target", "watch", "pause", "resume"', rate=1.0, tables="",
+                 cameras=None):
+        self.binaries = Path(binaries)
+        self.folder = tempfile.TemporaryDirectory(prefix="fieldmark-page-")
+        self.path = Path(self.folder.name)
+        self.broker_port, self.page_port = port(), port()
+        self.heard, self.processes = [], []
+        self.mosquitto()
+        (self.path / "token").write_text(TOKEN + "\n")
+        cameras = cameras or {"garden": f"rate_hz = {rate}\n"}
+        tables += "".join(self.camera(name, keys) for name, keys in cameras.items())
+        (self.path / "fieldmark.toml").write_text(
+            f'node = "pond-node"\n[model]\npackage = "{package()}"\n'
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{self.broker_port}"\nmetrics_s = 1.0\n'
+            f'[outbox]\nfolder = "{self.path}/state"\n[commands]\nallow = [{commands}]\n'
+            f'[page]\nlisten = "127.0.0.1:{self.page_port}"\n{page.replace("TOKENFILE", str(self.path / "token"))}\n{tables}'
+        )
+        self.listen()
+        self.start()
+
+    def camera(self, name, keys):
+        folder = self.path / name
+        write_scenes(folder)
+        return f'[camera.{name}]\nsource = "files"\nfolder = "{folder}"\ntracks = true\n{keys}'
+
+    def mosquitto(self):
+        (self.path / "mosquitto.conf").write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\n")
+        self.broker = self.run(["/usr/sbin/mosquitto", "-c", str(self.path / "mosquitto.conf")])
+        wait_for_port(self.broker_port)
+
+    def run(self, command, **more):
+        more = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **more}
+        process = subprocess.Popen(command, **more)
+        self.processes.append(process)
+        return process
+
+    def listen(self):
+        listener = self.run(["mosquitto_sub", "-p", str(self.broker_port), "-t", "fieldmark/#", "-F", "%t %p"],
+                            stdout=subprocess.PIPE)
+
+        def read():
+            for line in listener.stdout:
+                topic, _, payload = line.decode("utf-8", "replace").rstrip("\n").partition(" ")
+                self.heard.append((time.time(), topic, payload))
+        threading.Thread(target=read, daemon=True).start()
+
+    def start(self):
+        log = open(self.path / "log", "ab")
+        self.daemon = self.run([str(self.binaries / "fieldmarkd"), "--config", str(self.path / "fieldmark.toml")],
+                               stderr=log)
+        wait_for_port(self.page_port, self)
+
+    def url(self, path="/"):
+        return f"http://127.0.0.1:{self.page_port}{path}"
+
+    def get(self, path, token=None):
+        request = urllib.request.Request(self.url(path))
+        if token:
+            request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+    def state(self, token=None):
+        return json.loads(self.get("/api/state", token))
+
+    def on(self, topic):
+        return [(at, payload) for at, heard, payload in list(self.heard) if heard == topic]
+
+    def log(self):
+        return (self.path / "log").read_text()
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        self.folder.cleanup()
+
+
+def package():
+    return next(iter(sorted(Path("models/packages").glob("*.fieldmark")))).resolve()
+
+
+def wait_for_port(number, node=None):
+    begun = time.monotonic()
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", number), 1).close()
+            return
+        except OSError:
+            ended = node and node.daemon.poll() is not None
+            if ended or time.monotonic() - begun > 90:
+                raise AssertionError(f"nothing listens on {number}: {node.log() if node else ''}") from None
+            time.sleep(0.05)

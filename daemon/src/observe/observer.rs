@@ -191,7 +191,7 @@ impl Observer {
         self.tell();
     }
 
-    /// Events of `camera` are about to be told, of the part of `picture` between `edges`: how they look.
+    /// New or better answers of `camera` are about to be told, of the part of `picture` between `edges`: how they look.
     pub fn sighted(&self, camera: usize, picture: &Picture, edges: [f64; 4]) {
         let Some(of_camera) = self.cameras.get(camera).filter(|_| self.page.load(Ordering::Relaxed)) else {
             return;
@@ -209,9 +209,9 @@ impl Observer {
         if !self.page.load(Ordering::Relaxed) {
             return;
         }
-        let waiting = self.cameras.get(camera).and_then(|camera| lock(&camera.pictured).waiting.take());
         // What ended is not in the picture any more.
-        let thumbnail = waiting.filter(|_| detection.kind != EventType::End);
+        let of_camera = self.cameras.get(camera).filter(|_| detection.kind != EventType::End);
+        let thumbnail = of_camera.and_then(|camera| lock(&camera.pictured).waiting.take());
         lock(&self.tracks).told(detection, thumbnail);
         lock(&self.day).told(detection);
         self.tell();

@@ -111,7 +111,8 @@ impl Tracks {
     /// Takes an event in.
     pub(super) fn told(&mut self, detection: &Detection, thumbnail: Option<Thumbnail>) {
         let same = |track: &RecentTrack| track.camera == detection.camera && track.id == detection.track.id;
-        let known = self.recent.iter().position(same).and_then(|position| self.recent.remove(position));
+        let place = self.recent.iter().position(same);
+        let known = place.and_then(|place| self.recent.remove(place));
         let (begun, older) = match known {
             Some(known) => (known.begun, known.thumbnail),
             None => (detection.time.clone(), None),
@@ -119,7 +120,7 @@ impl Tracks {
         let thumbnail = thumbnail.or(older);
         let mut watch = detection.watch.clone();
         watch.dedup();
-        self.recent.push_front(RecentTrack {
+        let track = RecentTrack {
             camera: detection.camera.clone(),
             id: detection.track.id,
             hits: detection.track.hits,
@@ -133,7 +134,9 @@ impl Tracks {
             watch,
             pictured: thumbnail.is_some(),
             thumbnail,
-        });
+        };
+        // A track keeps its place: a list that jumps cannot be read.
+        self.recent.insert(place.unwrap_or(0), track);
         self.recent.truncate(KEPT);
     }
 

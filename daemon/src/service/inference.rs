@@ -316,9 +316,11 @@ impl Inference {
                 return Outcome::Undecodable;
             }
         };
-        self.observer.picture(camera, picture);
         let decoded = Instant::now();
-        let answer = match self.decider.decide(picture, watched.part, None) {
+        let answer = self.decider.decide(picture, watched.part, None);
+        // Now and not before: whoever looks sees the picture with its answer.
+        self.observer.picture(camera, picture);
+        let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
                 if let Some(exchange) = &self.exchange {
@@ -341,7 +343,7 @@ impl Inference {
         let decided = Instant::now();
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
         self.snapshots.offer(camera, picture, is_new);
-        if !self.told.is_empty() {
+        if self.told.iter().any(|told| told.kind != EventType::End) {
             self.observer.sighted(camera, picture, watched.region.edges);
         }
         for told in self.told.drain(..) {

@@ -22,9 +22,10 @@ export class Camera {
     this.svg.setAttribute("aria-hidden", "true");
     this.over = make("p", { class: "over", role: "status", hidden: true });
     this.view = make("figure", { class: "view" }, make("div", { class: "frame" }, this.image, this.svg), this.over);
-    this.decision = make("div", { class: "decision" });
+    this.verdict = make("div", { class: "verdict" });
+    this.way = make("div", { class: "way" });
     this.element = make("section", { class: "card camera", "aria-labelledby": title, "data-camera": name },
-      make("h2", {}, make("span", { id: title }, name), this.state, this.rates, this.pause), this.view, this.decision);
+      make("h2", {}, make("span", { id: title }, name), this.state, this.rates, this.pause), this.view, this.verdict, this.way);
     this.image.addEventListener("load", () => this.element.setAttribute("data-live", "yes"));
     this.inSight = true;
     new IntersectionObserver(([entry]) => {
@@ -60,8 +61,12 @@ export class Camera {
     this.draw(camera.region);
     this.element.setAttribute("data-state", camera.state ?? "starting");
     this.element.setAttribute("data-decision", camera.decision?.number ?? 0);
-    whenNew(this.decision, camera.decision && { ...camera.decision, number: 0, latency_ms: 0 }, decision);
-    if (camera.decision) this.decision.setAttribute("data-time", camera.decision.time);
+    whenNew(this.verdict, camera.decision && { ...camera.decision, number: 0, latency_ms: 0, time: 0 }, verdict);
+    whenNew(this.way, camera.decision, way);
+    if (camera.decision && camera.decision.time !== this.element.dataset.time) {
+      this.element.setAttribute("data-latency", camera.decision.latency_ms);
+      this.element.setAttribute("data-time", camera.decision.time);
+    }
   }
 
   measure(frames, time) {
@@ -90,7 +95,7 @@ export class Camera {
   }
 }
 
-function decision(seen) {
+function verdict(seen) {
   if (!seen) return [make("p", { class: "soft" }, "No decision yet.")];
   const at = seen.descent.findIndex((rung) => rung.answer);
   const answer = seen.descent[at];
@@ -101,12 +106,18 @@ function decision(seen) {
       make("span", { class: "soft small" }, answer.rank),
       make("span", { class: "sure number" }, sureness(answer.probability)))
     : make("p", { class: "answer" }, make("strong", {}, "An organism"), make("span", { class: "soft" }, "not sure of any kingdom"));
+  return [head, make("p", { class: "why" }, ...why(seen, answer, seen.descent[at + 1]))];
+}
+
+function way(seen) {
+  if (!seen) return [];
+  const at = seen.descent.findIndex((rung) => rung.answer);
   const ladder = make("ol", { class: "ladder", "aria-label": "Lineage with probabilities" },
     ...seen.descent.map((rung, place) => step(rung, at < 0 || place > at)));
   const key = make("p", { class: "key" },
     make("span", {}, make("b"), "how sure an answer must be"),
-    make("span", {}, "frame of ", clock(seen.time)));
-  return [head, make("p", { class: "why" }, ...why(seen, answer, seen.descent[at + 1])), ladder, ...rivals(seen), key];
+    make("span", {}, "frame of ", clock(seen.time), `, decided in ${seen.latency_ms.toFixed(0)} ms`));
+  return [ladder, ...rivals(seen), key];
 }
 
 function why(seen, answer, next) {

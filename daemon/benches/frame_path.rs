@@ -32,7 +32,7 @@ fn measure(bytes: &[u8], layout: Layout, reduction: u32, frames: usize) -> f64 {
         buffer.clear();
         buffer.extend_from_slice(bytes);
         let image = FrameImage::Raw { bytes: buffer, layout };
-        slot.put(0, Frame { image, time: jiff::Timestamp::now(), sequence: 0 });
+        slot.put(0, Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence: 0 });
         let Taken::Frame(camera, frame) = slot.take(Duration::ZERO) else { return };
         let picture = decoder.decode(&frame, reduction).expect("a picture");
         for view in views.views() {
@@ -55,8 +55,10 @@ fn measure_gate(bytes: &[u8], layout: Layout, frames: usize) -> f64 {
     let change = GateChange { mode: Some(GateMode::Novelty), ..GateChange::default() };
     let mut gate = Gate::new(GateRules::default().changed(&change).expect("rules"));
     let image = FrameImage::Raw { bytes: bytes.to_vec(), layout };
-    let (frame, mut decoder) =
-        (Frame { image, time: jiff::Timestamp::now(), sequence: 0 }, FrameDecoder::new());
+    let (frame, mut decoder) = (
+        Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence: 0 },
+        FrameDecoder::new(),
+    );
     let mut judge = || {
         let luma = decoder.luma(&frame).expect("its brightness");
         gate.opens(luma, FractionBox::FRAME, Instant::now())

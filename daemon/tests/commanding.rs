@@ -51,6 +51,42 @@ fn a_threshold_a_prior_and_a_region_change_what_is_answered_from_the_next_frame_
 }
 
 #[test]
+fn boxes_tiles_and_a_focus_by_command_are_all_answered_and_survive_a_restart() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let field = Field::new(&at(port), 2, "rate_hz = 20.0", ALL);
+    let mut daemon = field.start();
+    let listener = Listener::start(port, "311");
+    let names = |since: usize| {
+        let heard = listener.on("fieldmark/n1/pond/detection");
+        let name = |text: &String| parsed(text)["region"]["name"].as_str().map(str::to_owned);
+        heard.iter().skip(since).filter_map(name).collect::<std::collections::BTreeSet<_>>()
+    };
+    let until = |wanted: &[&str]| {
+        let since = listener.on("fieldmark/n1/pond/detection").len();
+        listener
+            .wait("fieldmark/n1/pond/detection", |_| wanted.iter().all(|name| names(since).contains(*name)));
+    };
+    until(&["frame"]);
+    let boxes = r#"{"camera":"pond","regions":{"kind":"boxes","boxes":{"feeder":[0,0,0.5,1],"nest":[0.5,0,1,1]}},"persist":true}"#;
+    let done = ask(port, "region", boxes);
+    assert_eq!(done.code, Some(0), "{done:?}");
+    until(&["feeder", "nest"]);
+    field.end(&mut daemon);
+    let _daemon = field.start();
+    until(&["feeder", "nest"]);
+    // 64 pixels: two by two tiles, and three by three with the half between them.
+    let tiles = r#"{"camera":"pond","regions":{"kind":"tiles","tile_px":32},"focus":[0.4,0.4,0.6,0.6]}"#;
+    assert_eq!(ask(port, "region", tiles).code, Some(0));
+    until(&["r1c1", "r2c2"]);
+    let refused = ask(port, "region", r#"{"camera":"pond","regions":{"kind":"tiles","tile_m":4}}"#);
+    assert!(refused.code == Some(1) && refused.out.contains("does not know its height"), "{refused:?}");
+    let refused =
+        ask(port, "region", r#"{"camera":"pond","regions":{"kind":"detector","detector":"/x.onnx"}}"#);
+    assert!(refused.code == Some(1) && refused.out.contains("in the configuration only"), "{refused:?}");
+}
+
+#[test]
 fn what_is_not_allowed_not_known_or_not_right_is_refused_with_the_reason() {
     let port = free_port();
     let _broker = Broker::start(port);

@@ -6,6 +6,7 @@
 mod field;
 
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use field::{Broker, Flaw, Listener, free_port, write_package};
 use fieldmark_daemon::config::load_text;
@@ -15,6 +16,7 @@ use fieldmark_daemon::engine::{
     TractSettings,
 };
 use fieldmark_daemon::publish::BuildNotice;
+use fieldmark_daemon::region::Region;
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::FractionBox;
 
@@ -165,6 +167,7 @@ fn regions_of_a_frame_are_decided_together_as_they_are_one_by_one() {
     let package = packages(folder.path()).remove(0);
     let half = |left, right| FractionBox::new(left, 0.0, right, 1.0).expect("a box");
     let regions = [half(0.0, 0.5), half(0.5, 1.0), half(0.2, 0.9)];
+    let regions = regions.map(|part| Region { part, ..Region::frame() });
     // Red on the left, green on the right.
     let pixel = |x: u32| if x < 40 { [255, 0, 0] } else { [0, 255, 0] };
     let rgb = (0..80 * 60).flat_map(|i| pixel(i % 80)).collect();
@@ -173,12 +176,14 @@ fn regions_of_a_frame_are_decided_together_as_they_are_one_by_one() {
         let dial = Dial::everywhere(Sureness::Target(0.9));
         let model = open(&package, &settings(engine, 2));
         let mut decider = Decider::new(model, &dial, &Expected::default()).expect("a decider");
-        let mut together = Vec::new();
-        decider.decide_regions(&picture, &regions, &mut together).expect("answers");
+        decider.look(&picture, &regions).expect("a look");
+        let begun = Instant::now();
+        let together: Vec<_> =
+            (0..regions.len()).map(|number| decider.answer(number, begun).expect("an answer")).collect();
         let names: Vec<_> = together.iter().map(|answer| answer.taxon.name.clone()).collect();
         assert_eq!(names[..2], ["Apis mellifera", "Quercus"], "{engine}");
         for (region, answer) in regions.iter().zip(&together) {
-            let alone = decider.decide(&picture, *region, None).expect("an answer");
+            let alone = decider.decide(&picture, region.part, None).expect("an answer");
             assert_eq!((&alone.taxon, alone.stop), (&answer.taxon, answer.stop), "{engine}");
             assert!((alone.probability - answer.probability).abs() < 1e-5, "{engine}");
         }

@@ -1,13 +1,19 @@
 //! Promises of the way from a camera's bytes to the engine's input.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fieldmark_daemon::capture::{
     Colour, Frame, FrameDecoder, FrameImage, LatestFrames, Layout, Outcome, Taken,
 };
 use fieldmark_daemon::config::PixelFormat;
+use fieldmark_daemon::flight::LogWriter;
 use fieldmark_daemon::gate::{Gate, GateChange, GateMode, GateRules};
+use fieldmark_daemon::position::{
+    Attitude, Budget, Fix, Geodetic, Ground, Locator, Optical, Optics, PoseBuffer, Report, Whereabouts,
+};
+use fieldmark_daemon::region::{Motion, RegionPlanner, RegionRules};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, View, ViewRenderer, ViewSet};
 
@@ -56,6 +62,8 @@ struct Way {
     views: ViewSet,
     inputs: Vec<Vec<u8>>,
     gate: Gate,
+    planner: RegionPlanner,
+    motion: Motion,
 }
 
 impl Way {
@@ -65,7 +73,11 @@ impl Way {
         let (decoder, renderer) = (FrameDecoder::new(), ViewRenderer::new());
         let change = GateChange { mode: Some(GateMode::Motion), ..GateChange::default() };
         let gate = Gate::new(GateRules::default().changed(&change).expect("rules"));
-        Self { frames: LatestFrames::new(1), decoder, renderer, views, inputs, gate }
+        // 5 by 3 tiles of 360 pixels, with two views each.
+        let asked = toml::from_str("kind = \"tiles\"\ntile_px = 360.0").expect("a table");
+        let planner = RegionPlanner::new(RegionRules::new(&asked).expect("rules"), None, None);
+        let (frames, motion) = (LatestFrames::new(1), Motion::default());
+        Self { frames, decoder, renderer, views, inputs, gate, planner, motion }
     }
 
     fn put(&self, driver: &[u8], layout: Layout, sequence: u64) {
@@ -73,7 +85,7 @@ impl Way {
         buffer.clear();
         buffer.extend_from_slice(driver);
         let image = FrameImage::Raw { bytes: buffer, layout };
-        self.frames.put(0, Frame { image, time: jiff::Timestamp::now(), sequence });
+        self.frames.put(0, Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence });
     }
 
     fn go(&mut self, driver: &[u8], layout: Layout) {
@@ -84,10 +96,17 @@ impl Way {
         let reduction = self.views.reduction(FractionBox::FRAME, layout.width, layout.height);
         let luma = self.decoder.luma(&frame).expect("its brightness");
         self.gate.opens(luma, FractionBox::FRAME, Instant::now());
+        let luma = self.decoder.luma(&frame).expect("its brightness");
+        let moved = self.motion.boxes(luma, FractionBox::FRAME, 12).count();
+        assert_eq!(moved, 0, "the same picture again");
         let picture = self.decoder.decode(&frame, reduction).expect("a picture");
-        for (view, input) in self.views.views().iter().zip(&mut self.inputs) {
-            let shown = self.views.shown(view, FractionBox::FRAME, None);
-            self.renderer.render(picture, shown, self.views.input_size(), input).expect("a view");
+        let regions = self.planner.plan(frame.size(), None, std::iter::empty());
+        assert!(regions.len() >= 15);
+        for region in regions {
+            for (view, input) in self.views.views().iter().zip(&mut self.inputs) {
+                let shown = self.views.shown(view, region.part, region.focus);
+                self.renderer.render(picture, shown, self.views.input_size(), input).expect("a view");
+            }
         }
         self.frames.settle(camera, frame, Outcome::Decided);
     }
@@ -106,7 +125,8 @@ fn once_warm_a_frame_costs_no_memory_on_its_way_to_the_engine() {
     // From the same pixels trainer and daemon make the same views, to the byte.
     let picture = picture();
     let image = FrameImage::Raw { bytes: picture.rgb().to_vec(), layout: layout(PixelFormat::Rgb3) };
-    let frame = Frame { image, time: jiff::Timestamp::UNIX_EPOCH, sequence: 0 };
+    let frame =
+        Frame { image, time: jiff::Timestamp::UNIX_EPOCH, moment: std::time::Instant::now(), sequence: 0 };
     let mut decoder = FrameDecoder::new();
     let decoded = decoder.decode(&frame, 1).expect("a picture");
     assert_eq!(decoded, &picture);
@@ -119,4 +139,43 @@ fn once_warm_a_frame_costs_no_memory_on_its_way_to_the_engine() {
         }
         assert!(seen[0] == seen[1], "{}", view.name);
     }
+}
+
+#[test]
+fn once_warm_a_frames_places_and_its_line_in_the_flight_log_cost_no_memory() {
+    let (begin, folder) = (Instant::now(), tempfile::tempdir().expect("a folder"));
+    let mut poses = PoseBuffer::new(Duration::from_secs(1));
+    let fly = |poses: &mut PoseBuffer, tick: u32| {
+        let moment = begin + Duration::from_millis(u64::from(tick) * 20);
+        let at = Geodetic { lat: 47.3, lon: 8.5 }.moved(0.0, f64::from(tick) * 0.2);
+        let velocity = Some((0.0, 10.0));
+        let fix = Fix { at, altitude_m: None, above_home_m: Some(30.0), velocity, accuracy_m: Some(3.0) };
+        poses.put(moment, Report::Fix(Some(fix)));
+        poses.put(moment, Report::Attitude(Attitude::degrees(1.0, 2.0, 3.0)));
+        moment
+    };
+    // More than are kept.
+    for tick in 0..5000 {
+        fly(&mut poses, tick);
+    }
+    let poses = Arc::new(Mutex::new(poses));
+    let locator = Locator::moving(Arc::clone(&poses), Ground::Flat(None), Budget::default());
+    let lens = Optics::new(70.0, Attitude::degrees(0.0, -90.0, 0.0)).expect("a lens");
+    let optical = Optical { optics: Some(lens), range_m: 10.0, released: true };
+    let asked = toml::from_str("kind = \"tiles\"\ntile_px = 360.0").expect("a table");
+    let mut planner = RegionPlanner::new(RegionRules::new(&asked).expect("rules"), None, None);
+    let regions = planner.plan(SIZE, None, std::iter::empty()).to_vec();
+    let mut log = LogWriter::start(folder.path(), "uav", "BOOT").expect("a thread");
+    let mut frame = |tick: u32| {
+        let moment = fly(&mut poses.lock().expect("no panic"), tick);
+        let taken = locator.taken(&optical, moment);
+        let framed = locator.frame(optical, taken, SIZE);
+        assert!(framed.metres_per_pixel().is_some_and(|metres| metres > 0.0));
+        let known = regions.iter().filter(|region| matches!(framed.locate(region), Whereabouts::Known(_)));
+        assert_eq!(known.count(), regions.len());
+        log.see(taken, jiff::Timestamp::UNIX_EPOCH, framed.overflown());
+    };
+    (5000..5010).for_each(&mut frame);
+    let asked = counted(|| (5010..5110).for_each(&mut frame));
+    assert_eq!(asked, 0, "{asked} requests for memory in 100 frames");
 }

@@ -131,7 +131,12 @@ fn a_frame_decoded_smaller_gets_the_same_answer() {
             let bytes = if format == PixelFormat::Mjpg { mjpg(&picture) } else { yuyv(&picture) };
             let image =
                 FrameImage::Raw { bytes, layout: Layout::new(format, size.0, size.1, 0, Colour::default()) };
-            let frame = Frame { image, time: jiff::Timestamp::UNIX_EPOCH, sequence: 0 };
+            let frame = Frame {
+                image,
+                time: jiff::Timestamp::UNIX_EPOCH,
+                moment: std::time::Instant::now(),
+                sequence: 0,
+            };
             let (whole, small) = (model.probabilities(&frame, 1), model.probabilities(&frame, reduction));
             let apart = whole.iter().zip(&small).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             same += usize::from(best(&whole) == best(&small));

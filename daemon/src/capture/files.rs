@@ -117,12 +117,13 @@ impl Source for FilesSource {
             Ok(time) => time,
             Err(why) => return Ok(skipped(why)),
         };
+        let moment = Instant::now();
         match read_picture(&path) {
             Ok(picture) => {
                 let sequence = self.sequence;
                 self.sequence += 1;
                 let image = FrameImage::Picture(picture);
-                Ok(Captured::Frame(Frame { image, time, sequence }))
+                Ok(Captured::Frame(Frame { image, time, moment, sequence }))
             }
             Err(error) => Ok(skipped(error.to_string())),
         }

@@ -32,6 +32,8 @@ pub struct Frame {
     pub image: FrameImage,
     /// When it was taken, by the system's clock.
     pub time: jiff::Timestamp,
+    /// When it was handed over, on a clock that never steps back.
+    pub moment: std::time::Instant,
     /// Number of the frame, from 0, as its source counts.
     pub sequence: u64,
 }

@@ -1,6 +1,6 @@
 //! A camera that is a GStreamer pipeline.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fieldmark_gstreamer::{FrameFormat, Pipeline, PipelineError, Pulled};
 
@@ -73,7 +73,7 @@ impl GstreamerSource {
             return Captured::Skipped(flaw.to_string(), bytes);
         }
         let (image, time) = (FrameImage::Raw { bytes, layout }, jiff::Timestamp::now());
-        Captured::Frame(Frame { image, time, sequence: self.sequence })
+        Captured::Frame(Frame { image, time, moment: Instant::now(), sequence: self.sequence })
     }
 }
 

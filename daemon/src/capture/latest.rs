@@ -240,7 +240,12 @@ mod tests {
 
     fn frame(sequence: u64) -> Frame {
         let picture = Picture::from_rgb(1, 1, vec![0; 3]).expect("a pixel");
-        Frame { image: FrameImage::Picture(picture), time: jiff::Timestamp::UNIX_EPOCH, sequence }
+        Frame {
+            image: FrameImage::Picture(picture),
+            time: jiff::Timestamp::UNIX_EPOCH,
+            moment: Instant::now(),
+            sequence,
+        }
     }
 
     #[test]

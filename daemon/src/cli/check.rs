@@ -12,9 +12,14 @@ use crate::alert::find_watched;
 use crate::capture::{FilesSource, SourceError, read_picture};
 #[cfg(feature = "v4l")]
 use crate::capture::{Prospect, prospect};
-use crate::config::{CameraConfig, CameraSource, Config, FilesConfig, GstreamerConfig, V4lConfig};
+use crate::config::{
+    CameraConfig, CameraSource, Config, FilesConfig, GroundConfig, GstreamerConfig, PositionConfig,
+    PositionSource, V4lConfig,
+};
 use crate::decide::{Expected, List};
+use crate::position::{Station, Terrain};
 use crate::publish::line::check_secrets;
+use crate::region::Detector;
 use crate::release::root_version;
 
 /// How long a broker may take to answer a check.
@@ -69,6 +74,7 @@ pub(super) fn execute(arguments: &CheckArguments) -> Result<(), Failure> {
     good &= check_broker(&config);
     good &= check_outbox(&config);
     good &= check_update(&config);
+    good &= check_position(&config.position);
     good &= check_cameras(&config);
     if good { Ok(()) } else { Err(Failure::told()) }
 }
@@ -162,6 +168,26 @@ fn check_update(config: &Config) -> bool {
     }
 }
 
+/// Nothing is opened: whoever speaks there may not be switched on yet.
+fn check_position(config: &PositionConfig) -> bool {
+    match &config.source {
+        PositionSource::None => return true,
+        PositionSource::Station(Station { at, accuracy_m }) => {
+            println!("ok    position: a station at {}, {} within {accuracy_m} m", at.lat, at.lon);
+        }
+        PositionSource::Link(protocol, address) => {
+            println!("ok    position: {protocol:?} at {address}; it was not opened");
+        }
+    }
+    let GroundConfig::Terrain(file) = &config.ground else { return true };
+    let read = Terrain::read(file);
+    match &read {
+        Ok(_) => println!("ok    terrain: {}", file.display()),
+        Err(error) => println!("FAIL  terrain: {error}"),
+    }
+    read.is_ok()
+}
+
 fn check_cameras(config: &Config) -> bool {
     let mut good = true;
     for camera in &config.cameras {
@@ -171,6 +197,15 @@ fn check_cameras(config: &Config) -> bool {
             Err(error) => {
                 good = false;
                 println!("FAIL  camera {name}: {error}");
+            }
+        }
+        if let Some((file, score)) = camera.regions.detector() {
+            match Detector::open(file, score) {
+                Ok(_) => println!("ok    camera {name}: detector {}", file.display()),
+                Err(error) => {
+                    good = false;
+                    println!("FAIL  camera {name}: {error}");
+                }
             }
         }
     }

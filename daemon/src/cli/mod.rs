@@ -9,6 +9,7 @@ mod cmd;
 mod engine;
 mod engine_selftest;
 mod exit;
+mod export;
 mod keys;
 mod listen;
 mod nodes;
@@ -26,6 +27,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use exit::{Failure, conclude};
+#[cfg(test)]
+pub(crate) use record::SCHEMA as RECORD_SCHEMA;
 
 /// Names the organism a camera sees, as specifically as it can be sure of, and publishes that over MQTT.
 #[derive(Debug, Parser)]
@@ -159,6 +162,9 @@ enum OperatorCommand {
     /// Take a group back to the model it ran before its last rollout.
     #[command(after_help = "Example: fieldmark rollback --group ponds")]
     Rollback(rollout::GroupArguments),
+    /// Write a recorded survey for maps and data portals, one feature a track.
+    #[command(after_help = "Example: fieldmark export events.sqlite --format geojson --out survey.geojson")]
+    Export(export::ExportArguments),
 }
 
 impl Fieldmark {
@@ -175,6 +181,7 @@ impl Fieldmark {
             OperatorCommand::Release(arguments) => release::execute(&arguments),
             OperatorCommand::Rollout(arguments) => rollout::execute(&arguments),
             OperatorCommand::Rollback(arguments) => rollout::roll_back(&arguments),
+            OperatorCommand::Export(arguments) => export::execute(&arguments),
         }
     }
 }

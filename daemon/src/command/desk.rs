@@ -20,6 +20,7 @@ use crate::publish::messages::{Reply, ReplyState, VERSION, wire_time};
 use crate::publish::outbox::{Class, Message, Outbox};
 use crate::publish::snapshot::Snapshots;
 use crate::publish::topics::{Topics, command};
+use crate::region::{RegionChange, RegionRules};
 
 /// Ids remembered, so that a command that comes twice is carried out once.
 const REMEMBERED: usize = 256;
@@ -53,6 +54,8 @@ pub struct Equipment {
     pub install: Option<mpsc::Sender<()>>,
     /// Names of the cameras.
     pub cameras: Vec<String>,
+    /// The node has a position source that moves.
+    pub moves: bool,
     /// Where settings are kept; `None` where nothing is durable.
     pub kept: Option<PathBuf>,
     /// Pictures of what cameras see.
@@ -256,19 +259,24 @@ impl Equipment {
                 settings.watch.clone_from(&taxa);
                 keep = persist.then(|| -> Keep { Box::new(move |kept| kept.watch = Some(taxa)) });
             }
-            Request::Region { camera, edges, persist } => {
-                let region = match edges {
-                    Some([left, top, right, bottom]) => {
-                        Some(FractionBox::new(left, top, right, bottom).map_err(|error| refused(&error))?)
-                    }
-                    None => None,
+            Request::Region { camera, edges, focus, regions, persist } => {
+                let found = |edges: Option<[f64; 4]>| {
+                    edges.map(FractionBox::try_from).transpose().map_err(|error| refused(&error))
                 };
-                self.of_camera(&mut settings, &camera)?.region = region;
-                let edges = region.unwrap_or(FractionBox::FRAME).edges();
+                let (edges, focus) = (edges.map(found).transpose()?, focus.map(found).transpose()?);
+                let regions = regions.map(|asked| self.regions(&asked)).transpose()?;
+                let present = self.of_camera(&mut settings, &camera)?;
+                if let Some(edges) = edges {
+                    present.region = edges;
+                }
+                if let Some(focus) = focus {
+                    present.focus = focus;
+                }
+                if let Some(rules) = &regions {
+                    present.regions = rules.clone();
+                }
                 keep = persist.then(|| -> Keep {
-                    Box::new(move |kept| {
-                        kept.region.insert(camera, edges);
-                    })
+                    Box::new(move |kept| kept.keep_region(&camera, edges, focus, regions.as_ref()))
                 });
             }
             Request::Gate { camera, change, persist } => {
@@ -298,6 +306,19 @@ impl Equipment {
             (self.pause_changed)(number, is_paused);
         }
         keep.map_or(Ok(None), |keep| self.keep(keep))
+    }
+
+    /// Rules that can be put in force from afar: a detector is a file on this machine, and heights have to be known.
+    fn regions(&self, asked: &RegionChange) -> Result<RegionRules, Refusal> {
+        let rules = RegionRules::new(asked).map_err(|error| Refusal(format!("regions.{error}")))?;
+        if rules.detector().is_some() {
+            return Err(Refusal("regions.detector: a detector is set in the configuration only".into()));
+        }
+        if rules.tile_m().is_some() && !self.moves {
+            let reason = "regions.tile_m: this node does not know its height: give tile_px";
+            return Err(Refusal(reason.into()));
+        }
+        Ok(rules)
     }
 
     fn of_camera<'a>(

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::decide::Sureness;
 use crate::gate::GateChange;
+use crate::region::{RegionChange, RegionRules};
 
 /// The file cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,12 @@ pub struct Kept {
     /// Regions by camera; `[0, 0, 1, 1]` is the whole frame.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub region: BTreeMap<String, [f64; 4]>,
+    /// What magnifying views show, by camera; `[0, 0, 1, 1]` is the middle.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub focus: BTreeMap<String, [f64; 4]>,
+    /// What regions parts are made into, by camera.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub regions: BTreeMap<String, RegionChange>,
     /// Gates by camera.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub gate: BTreeMap<String, GateChange>,
@@ -88,6 +95,26 @@ impl Kept {
         written.map_err(|error| failed(error.to_string()))
     }
 
+    /// Keeps what a command said of the regions of `camera`; what it left out stays as it was kept.
+    pub fn keep_region(
+        &mut self,
+        camera: &str,
+        edges: Option<Option<FractionBox>>,
+        focus: Option<Option<FractionBox>>,
+        regions: Option<&RegionRules>,
+    ) {
+        let whole = |found: Option<FractionBox>| found.unwrap_or(FractionBox::FRAME).edges();
+        if let Some(edges) = edges {
+            self.region.insert(camera.into(), whole(edges));
+        }
+        if let Some(focus) = focus {
+            self.focus.insert(camera.into(), whole(focus));
+        }
+        if let Some(rules) = regions {
+            self.regions.insert(camera.into(), rules.asked().clone());
+        }
+    }
+
     /// `config` with what is kept over it. Values that no configuration may have are passed over.
     pub fn lay_over(&self, config: &mut Config) {
         if let Some(target) = self.target {
@@ -104,6 +131,13 @@ impl Kept {
         for camera in &mut config.cameras {
             if let Some([left, top, right, bottom]) = self.region.get(camera.name.as_str()) {
                 camera.region = FractionBox::new(*left, *top, *right, *bottom).ok();
+            }
+            if let Some(edges) = self.focus.get(camera.name.as_str()) {
+                let focus = FractionBox::try_from(*edges).ok();
+                camera.focus = focus.filter(|&focus| focus != FractionBox::FRAME);
+            }
+            if let Some(Ok(rules)) = self.regions.get(camera.name.as_str()).map(RegionRules::new) {
+                camera.regions = rules;
             }
             let gate = self.gate.get(camera.name.as_str()).map(|kept| camera.gate.changed(kept));
             if let Some(Ok(gate)) = gate {

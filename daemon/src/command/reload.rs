@@ -36,7 +36,8 @@ impl Equipment {
         for (name, present) in self.cameras.iter().zip(&mut settings.cameras) {
             let of_name = config.cameras.iter().find(|camera| camera.name.as_str() == name);
             if let Some(camera) = of_name {
-                (present.region, present.gate) = (camera.region, camera.gate);
+                (present.region, present.focus) = (camera.region, camera.focus);
+                present.gate = camera.gate;
             }
         }
         (settings.dial, settings.expected, settings.watch) = (wanted.dial, wanted.expected, wanted.watch);

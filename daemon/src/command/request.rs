@@ -1,8 +1,9 @@
 //! Commands as they come: hostile until parsed.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::gate::{GateChange, GateMode};
+use crate::region::RegionChange;
 
 /// Largest payload of a command, bytes.
 const MAX_PAYLOAD: usize = 16 << 10;
@@ -131,12 +132,16 @@ pub enum Request {
         /// Over a restart as well.
         persist: bool,
     },
-    /// Look at this part of the frame.
+    /// Look at this part of the frame; what is `None` stays.
     Region {
         /// Name of the camera.
         camera: String,
-        /// `[left, top, right, bottom]` in fractions; `None` is the whole frame.
-        edges: Option<[f64; 4]>,
+        /// `[left, top, right, bottom]` in fractions; `Some(None)` is the whole frame.
+        edges: Option<Option<[f64; 4]>>,
+        /// What magnifying views show; `Some(None)` is the middle.
+        focus: Option<Option<[f64; 4]>>,
+        /// What regions that part is made into.
+        regions: Option<Box<RegionChange>>,
         /// Over a restart as well.
         persist: bool,
     },
@@ -195,10 +200,18 @@ struct OfTaxa {
 #[serde(deny_unknown_fields)]
 struct OfRegion {
     camera: String,
-    #[serde(rename = "box")]
-    edges: Option<[f64; 4]>,
+    #[serde(default, rename = "box", deserialize_with = "said")]
+    edges: Option<Option<[f64; 4]>>,
+    #[serde(default, deserialize_with = "said")]
+    focus: Option<Option<[f64; 4]>>,
+    regions: Option<Box<RegionChange>>,
     #[serde(default)]
     persist: bool,
+}
+
+/// Tells `null` from what is left out.
+fn said<'de, D: Deserializer<'de>, T: Deserialize<'de>>(value: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(value).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -247,8 +260,8 @@ impl Request {
                 Self::Watch { taxa, persist }
             }
             CommandKind::Region => {
-                let OfRegion { camera, edges, persist } = read(kind, payload)?;
-                Self::Region { camera, edges, persist }
+                let OfRegion { camera, edges, focus, regions, persist } = read(kind, payload)?;
+                Self::Region { camera, edges, focus, regions, persist }
             }
             CommandKind::Gate => {
                 let OfGate { camera, mode, level, area, hold_s, refresh_s, persist } = read(kind, payload)?;
@@ -318,8 +331,17 @@ mod tests {
         let target = parse(CommandKind::Target, r#"{"value":0.8,"persist":true}"#);
         assert_eq!(target, Ok(Request::Target { value: 0.8, persist: true }));
         assert_eq!(parse(CommandKind::Restart, ""), Ok(Request::Restart));
-        let whole = Request::Region { camera: "pond".into(), edges: None, persist: false };
-        assert_eq!(parse(CommandKind::Region, r#"{"camera":"pond","box":null}"#), Ok(whole));
+        let region = |edges, regions| {
+            Ok(Request::Region { camera: "pond".into(), edges, focus: None, regions, persist: false })
+        };
+        assert_eq!(parse(CommandKind::Region, r#"{"camera":"pond","box":null}"#), region(Some(None), None));
+        let tiles = RegionChange {
+            kind: crate::region::RegionKind::Tiles,
+            tile_px: Some(300.0),
+            ..Default::default()
+        };
+        let text = r#"{"camera":"pond","regions":{"kind":"tiles","tile_px":300}}"#;
+        assert_eq!(parse(CommandKind::Region, text), region(None, Some(Box::new(tiles))));
     }
 
     #[test]

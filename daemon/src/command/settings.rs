@@ -10,12 +10,17 @@ use fieldmark_models::views::FractionBox;
 use crate::config::{CameraConfig, Config};
 use crate::decide::{Dial, Expected};
 use crate::gate::GateRules;
+use crate::region::RegionRules;
 
 /// Settings of one camera.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CameraSettings {
     /// Part of the frame to classify; the whole frame when absent.
     pub region: Option<FractionBox>,
+    /// What magnifying views show instead of its middle.
+    pub focus: Option<FractionBox>,
+    /// What regions that part is made into.
+    pub regions: RegionRules,
     /// Which frames are worth a look.
     pub gate: GateRules,
     /// Frames are passed over.
@@ -43,6 +48,8 @@ impl Settings {
     pub fn new(config: &Config) -> Self {
         let camera = |camera: &CameraConfig| CameraSettings {
             region: camera.region,
+            focus: camera.focus,
+            regions: camera.regions.clone(),
             gate: camera.gate,
             paused: false,
         };

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use fieldmark_models::views::FractionBox;
 
-use super::publishing::tracks;
+use super::position::optical;
+use super::publishing::{Following, tracks};
 use super::raw::{RawCamera, RawControl};
 use super::refusal::{ConfigError, number, refuse, whole};
 use crate::gate::{GateChange, GateMode, GateRules};
+use crate::position::Optical;
+use crate::region::{RegionError, RegionRules};
 use crate::track::TrackRules;
 
 /// Name of a camera: one topic level, lower-case because configuration keys are.
@@ -173,6 +176,12 @@ pub struct CameraConfig {
     pub source: CameraSource,
     /// Part of the frame to classify; the whole frame when absent.
     pub region: Option<FractionBox>,
+    /// What magnifying views show instead of its middle.
+    pub focus: Option<FractionBox>,
+    /// What regions that part is made into.
+    pub regions: RegionRules,
+    /// How it looks at the ground.
+    pub optical: Optical,
     /// Which frames are worth a look.
     pub gate: GateRules,
     /// When frames make one track; `None` publishes every decision.
@@ -183,7 +192,7 @@ pub struct CameraConfig {
     pub optional: bool,
 }
 
-pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, ConfigError> {
+pub(super) fn camera(name: &str, raw: &RawCamera, moves: bool) -> Result<CameraConfig, ConfigError> {
     let checked_name = CameraName::new(name)?;
     let key = |key: &str| format!("camera.{name}.{key}");
     let source = match raw.source.as_deref() {
@@ -195,24 +204,46 @@ pub(super) fn camera(name: &str, raw: &RawCamera) -> Result<CameraConfig, Config
         }
         None => return refuse(key("source"), "(absent)", "give \"files\", \"v4l\" or \"gstreamer\""),
     };
-    let region = match raw.region {
-        Some([left, top, right, bottom]) => match FractionBox::new(left, top, right, bottom) {
-            Ok(region) => Some(region),
-            Err(error) => return refuse(key("region"), format!("{:?}", error.0), error.to_string()),
-        },
-        None => None,
+    let regions = RegionRules::new(&raw.regions).map_err(|RegionError { key: name, value, allowed }| {
+        ConfigError { key: key(&format!("regions.{name}")), value, allowed }
+    })?;
+    let optical = optical(&key, raw.optics.as_ref())?;
+    let by_ground = moves && optical.optics.is_some();
+    if let Some(side) = regions.tile_m().filter(|_| !by_ground) {
+        let rule = "give tile_px, or a [position] that moves and optics.fov_deg: the height says how large a tile is";
+        return refuse(key("regions.tile_m"), side, rule);
+    }
+    let following = Following {
+        by_default: by_ground || !matches!(source, CameraSource::Files(_)),
+        by_ground,
+        several: regions.is_several(),
     };
-    let tracks = tracks(&key, raw, !matches!(source, CameraSource::Files(_)))?;
+    let tracks = tracks(&key, raw, following)?;
     let stall = number(key("stall_timeout_s"), raw.stall_timeout_s)?;
     Ok(CameraConfig {
         name: checked_name,
         source,
-        region,
+        region: fraction_box(&key, "region", raw.region)?,
+        focus: fraction_box(&key, "focus", raw.focus)?,
+        regions,
+        optical,
         gate: gate(&key, raw)?,
         tracks,
         stall_timeout: Duration::from_secs_f64(stall),
         optional: raw.optional.unwrap_or(false),
     })
+}
+
+fn fraction_box(
+    key: &impl Fn(&str) -> String,
+    name: &str,
+    edges: Option<[f64; 4]>,
+) -> Result<Option<FractionBox>, ConfigError> {
+    match edges.map(FractionBox::try_from) {
+        None => Ok(None),
+        Some(Ok(found)) => Ok(Some(found)),
+        Some(Err(error)) => refuse(key(name), format!("{:?}", error.0), error.to_string()),
+    }
 }
 
 fn files(key: &impl Fn(&str) -> String, raw: &RawCamera) -> Result<FilesConfig, ConfigError> {

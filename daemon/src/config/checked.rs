@@ -14,6 +14,7 @@ use super::model::{ModelConfig, model};
 use super::mqtt::{MqttConfig, mqtt};
 use super::outbox::{OutboxConfig, outbox};
 use super::page::{PageConfig, page};
+use super::position::{PositionConfig, position};
 use super::publishing::{SnapshotConfig, commands, snapshot, watch};
 use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, refuse};
@@ -64,6 +65,8 @@ pub struct Config {
     pub model: ModelConfig,
     /// Which engine runs it.
     pub engine: EngineSettings,
+    /// Where the node learns where it is.
+    pub position: PositionConfig,
     /// Publishing.
     pub mqtt: MqttConfig,
     /// Where events wait for the broker.
@@ -105,11 +108,14 @@ impl TryFrom<RawConfig> for Config {
             None => None,
         };
         let update = update(raw.update, &node, outbox.folder())?;
+        let position = position(&raw.position, &raw.place)?;
+        let moves = position.moves();
         Ok(Self {
             node,
             engine: engine(raw.engine.as_deref(), &raw.tract, raw.onnxruntime, raw.tensorrt)?,
             update,
             model: model(raw.model, &raw.place)?,
+            position,
             snapshot: snapshot(&raw.snapshot, mqtt.metered)?,
             mqtt,
             outbox,
@@ -119,7 +125,11 @@ impl TryFrom<RawConfig> for Config {
             broker,
             page: page(raw.page)?,
             log: raw.log.level.unwrap_or_else(|| "info".into()),
-            cameras: raw.camera.iter().map(|(name, raw)| camera(name, raw)).collect::<Result<_, _>>()?,
+            cameras: raw
+                .camera
+                .iter()
+                .map(|(name, raw)| camera(name, raw, moves))
+                .collect::<Result<_, _>>()?,
         })
     }
 }

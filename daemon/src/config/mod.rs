@@ -9,6 +9,7 @@ mod model;
 mod mqtt;
 mod outbox;
 mod page;
+mod position;
 mod publishing;
 mod raw;
 mod reference;
@@ -26,11 +27,12 @@ pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
 pub use page::{Access, PageConfig, Proxy};
+pub use position::{GroundConfig, PositionConfig, PositionSource};
 pub use publishing::SnapshotConfig;
 pub use raw::{
     RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
-    RawOnnxRuntime, RawOutbox, RawPage, RawPlace, RawSnapshot, RawSubtree, RawTensorRt, RawTract, RawUpdate,
-    RawWatch,
+    RawOnnxRuntime, RawOptics, RawOutbox, RawPage, RawPlace, RawPosition, RawSnapshot, RawSubtree,
+    RawTensorRt, RawTract, RawUpdate, RawWatch,
 };
 pub use reference::{Key, keys, markdown};
 pub use refusal::ConfigError;

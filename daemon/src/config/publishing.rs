@@ -57,20 +57,40 @@ pub(super) fn commands(raw: &RawCommands) -> Result<BTreeSet<CommandKind>, Confi
     raw.allow.iter().map(kind).collect()
 }
 
-/// Tracks are the rule for cameras; the pictures of a folder have nothing to do with each other.
+/// What is followed where nothing is said.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Following {
+    /// Tracks are the rule for cameras; the pictures of a folder have nothing to do with each other, unless they are
+    /// taken over ground.
+    pub(super) by_default: bool,
+    /// Organisms are told apart by where on the ground they are: the next pass over them may be minutes away.
+    pub(super) by_ground: bool,
+    /// A frame has several regions.
+    pub(super) several: bool,
+}
+
 pub(super) fn tracks(
     key: &impl Fn(&str) -> String,
     raw: &RawCamera,
-    by_default: bool,
+    following: Following,
 ) -> Result<Option<TrackRules>, ConfigError> {
-    if !raw.tracks.unwrap_or(by_default) {
+    if !raw.tracks.unwrap_or(following.by_default) {
         let idle = raw.track_gap_s.map(|_| "track_gap_s").or(raw.track_max_s.map(|_| "track_max_s"));
         return match idle {
             Some(idle) => refuse(key(idle), "…", "remove it, or set tracks = true"),
             None => Ok(None),
         };
     }
-    let gap = number(key("track_gap_s"), raw.track_gap_s)?;
-    let longest = number(key("track_max_s"), raw.track_max_s)?;
-    Ok(Some(TrackRules { gap: Duration::from_secs_f64(gap), longest: Duration::from_secs_f64(longest) }))
+    let (gap, longest, most) = match following {
+        Following { by_ground: true, .. } => (600.0, 86_400.0, 2048),
+        Following { several: true, .. } => (3.0, 300.0, 64),
+        _ => (3.0, 300.0, 8),
+    };
+    let gap = number(key("track_gap_s"), raw.track_gap_s.or(Some(gap)))?;
+    let longest = number(key("track_max_s"), raw.track_max_s.or(Some(longest)))?;
+    Ok(Some(TrackRules {
+        gap: Duration::from_secs_f64(gap),
+        longest: Duration::from_secs_f64(longest),
+        most,
+    }))
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::region::RegionChange;
+
 /// The whole file.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -23,6 +25,8 @@ pub struct RawConfig {
     pub tensorrt: RawTensorRt,
     /// Where the cameras are.
     pub place: RawPlace,
+    /// Where the node learns where it is.
+    pub position: RawPosition,
     /// Where to publish.
     pub mqtt: RawMqtt,
     /// Where events wait for the broker.
@@ -127,6 +131,60 @@ pub struct RawPlace {
     pub latitude: Option<f64>,
     /// Degrees east, WGS 84.
     pub longitude: Option<f64>,
+}
+
+/// `[position]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPosition {
+    /// `mavlink`, `nmea`, `gpsd`, `station` or `none`.
+    pub source: Option<String>,
+    /// `udp://…` to listen, `tcp://host:port` to connect, or `serial:/dev/…:baud`.
+    pub address: Option<String>,
+    /// mavlink: number of the system; the first that tells a position when absent.
+    pub system: Option<i64>,
+    /// station: radius in metres within which it is with 95 %.
+    pub accuracy_m: Option<f64>,
+    /// Milliseconds from a frame within which a fix is used.
+    pub max_age_ms: Option<f64>,
+    /// Milliseconds that every message is on its way at least.
+    pub delay_ms: Option<f64>,
+    /// Metres above mean sea level of level ground; as high as the place of take-off when absent.
+    pub ground_m: Option<f64>,
+    /// Terrain model: GeoTIFF in degrees, or an SRTM tile.
+    pub terrain: Option<PathBuf>,
+    /// Standard deviation of roll and pitch, boresight included.
+    pub attitude_error_deg: Option<f64>,
+    /// Standard deviation of yaw.
+    pub yaw_error_deg: Option<f64>,
+    /// Standard deviation of the height above the ground.
+    pub height_error_m: Option<f64>,
+    /// Standard deviation of the time between frame and pose.
+    pub time_error_ms: Option<f64>,
+    /// Folder for a log of each flight.
+    pub flight_log: Option<PathBuf>,
+}
+
+/// `[camera.NAME.optics]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawOptics {
+    /// Degrees that the camera sees across its frame.
+    pub fov_deg: Option<f64>,
+    /// Mount against the vehicle: right side down.
+    pub roll_deg: Option<f64>,
+    /// Mount against the vehicle: -90 looks straight down, 0 ahead.
+    pub pitch_deg: Option<f64>,
+    /// Mount against the vehicle: to the right of its nose.
+    pub yaw_deg: Option<f64>,
+    /// Where the axis meets the frame, in fractions.
+    pub centre: Option<[f64; 2]>,
+    /// Radial distortion k1, k2.
+    pub radial: Option<[f64; 2]>,
+    /// Without `fov_deg`: metres from the camera within which an organism is.
+    pub range_m: Option<f64>,
+    /// Frames are released by the autopilot: a frame was taken at the release before it.
+    pub released: Option<bool>,
 }
 
 /// `[mqtt]`.
@@ -348,6 +406,12 @@ pub struct RawCamera {
     pub stall_timeout_s: Option<f64>,
     /// Part of the frame to classify: `[left, top, right, bottom]` in fractions.
     pub region: Option<[f64; 4]>,
+    /// What magnifying views show of it, instead of its middle: `[left, top, right, bottom]` in fractions.
+    pub focus: Option<[f64; 4]>,
+    /// What regions that part is made into.
+    pub regions: RegionChange,
+    /// Lens and mount.
+    pub optics: Option<RawOptics>,
     /// `off`, `motion` or `novelty`: which frames are looked at.
     pub gate: Option<String>,
     /// Grey levels by which a part of the picture has to change.

@@ -127,6 +127,7 @@ pub fn keys() -> &'static [Key] {
 pub(super) fn key_of(name: &str) -> Option<&'static Key> {
     let generic = match name.split('.').collect::<Vec<_>>().as_slice() {
         ["camera", _, "controls", ..] => "camera.NAME.controls".to_owned(),
+        ["camera", _, "regions", "boxes", ..] => "camera.NAME.regions.boxes".to_owned(),
         ["camera", _, rest @ ..] if !rest.is_empty() => format!("camera.NAME.{}", rest.join(".")),
         _ => name.to_owned(),
     };

@@ -12,6 +12,7 @@ use super::answer::rounded;
 use super::descent::descent;
 use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError, LookTime, Rung};
 use crate::engine::{Engine, LoadedModel, ModelIdentity, PassedOver};
+use crate::region::Region;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -111,28 +112,26 @@ impl Decider {
         Ok(self.verdict.answer(&model.taxonomy, probabilities, latency_ms)?)
     }
 
-    /// The answers for `regions` of `picture`, in their order. Regions go to the engine in the batches it gains from.
+    /// Looks at all `regions` of `picture`; [`Self::answer`] then gives what was seen of each.
     ///
     /// # Errors
-    /// If the engine fails or gives no probabilities.
-    pub fn decide_regions(
-        &mut self,
-        picture: &Picture,
-        regions: &[FractionBox],
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), DecideError> {
-        answers.clear();
+    /// If the engine fails.
+    pub fn look(&mut self, picture: &Picture, regions: &[Region]) -> Result<(), DecideError> {
         let model = &mut self.model;
-        let leaves = model.taxonomy.leaf_count();
-        for batch in regions.chunks(model.engine.batch().max(1)) {
-            let begun = Instant::now();
-            let rows = self.eye.look_at(&model.views, model.engine.as_mut(), picture, batch, None)?;
-            let latency_ms = begun.elapsed().as_secs_f64() * 1000.0;
-            for probabilities in rows.chunks_exact(leaves) {
-                answers.push(self.verdict.answer(&model.taxonomy, probabilities, || latency_ms)?);
-            }
-        }
+        let shown = regions.iter().map(|region| (region.part, region.focus));
+        self.eye.look_at_all(&model.views, model.engine.as_mut(), picture, shown)?;
         Ok(())
+    }
+
+    /// The answer for region number `region` of those last looked at, which began at `begun`.
+    ///
+    /// # Errors
+    /// If the engine gave no probabilities.
+    pub fn answer(&mut self, region: usize, begun: Instant) -> Result<Answer, DecideError> {
+        let leaves = self.model.taxonomy.leaf_count();
+        let seen = self.eye.probabilities().get(region * leaves..(region + 1) * leaves).unwrap_or_default();
+        let latency_ms = || begun.elapsed().as_secs_f64() * 1000.0;
+        Ok(self.verdict.answer(&self.model.taxonomy, seen, latency_ms)?)
     }
 
     /// How long views and engine took for the last picture.
@@ -149,7 +148,7 @@ impl Decider {
         descent(control, &self.model.taxonomy, cut_offs.thresholds(), answer)
     }
 
-    /// The leaf probabilities `[leaves]` of the region last decided on.
+    /// The leaf probabilities `[regions, leaves]` of the regions last looked at.
     #[must_use]
     pub fn probabilities(&self) -> &[f32] {
         self.eye.probabilities()

@@ -27,7 +27,8 @@ pub struct LookTime {
     pub inference: Duration,
 }
 
-/// The memory between a picture and an engine.
+/// The memory between a picture and an engine. It grows to the largest batch and the most regions that were looked at
+/// together.
 pub struct Eye {
     renderer: ViewRenderer,
     views: Vec<Vec<u8>>,
@@ -37,8 +38,7 @@ pub struct Eye {
 }
 
 impl Eye {
-    /// Memory for one region seen in `views`, answered for `leaves` leaves. It grows when more regions are looked at
-    /// together.
+    /// Memory for regions seen in `views`, answered for `leaves` leaves.
     #[must_use]
     pub fn new(views: &ViewSet, leaves: usize) -> Self {
         let buffers = views.views().iter().map(|_| vec![0; views.view_bytes()]).collect();
@@ -76,34 +76,39 @@ impl Eye {
         region: FractionBox,
         focus: Option<FractionBox>,
     ) -> Result<&[f32], EyeError> {
-        self.look_at(views, engine, picture, &[region], focus)
+        self.look_at_all(views, engine, picture, std::iter::once((region, focus)))
     }
 
-    /// Leaf probabilities `[regions, leaves]` of `regions` of `picture`, in one call of the engine.
+    /// Leaf probabilities `[regions, leaves]` of `regions` of `picture`, each with its focus. They go to the engine in
+    /// the batches it gains from.
     ///
     /// # Errors
     /// If a view cannot be made, or the engine fails.
-    pub fn look_at(
+    pub fn look_at_all(
         &mut self,
         views: &ViewSet,
         engine: &mut dyn Engine,
         picture: &Picture,
-        regions: &[FractionBox],
-        focus: Option<FractionBox>,
+        mut regions: impl ExactSizeIterator<Item = (FractionBox, Option<FractionBox>)> + Clone,
     ) -> Result<&[f32], EyeError> {
-        let begun = Instant::now();
-        let bytes = views.view_bytes();
-        for (view, buffer) in views.views().iter().zip(&mut self.views) {
-            buffer.resize(regions.len() * bytes, 0);
-            for (region, out) in regions.iter().zip(buffer.chunks_exact_mut(bytes)) {
-                let shown = views.shown(view, *region, focus);
-                self.renderer.render(picture, shown, views.input_size(), out)?;
+        let (bytes, leaves) = (views.view_bytes(), self.leaves.max(1));
+        self.time = LookTime::default();
+        self.probabilities.resize(regions.len() * leaves, 0.0);
+        for rows in self.probabilities.chunks_mut(engine.batch().max(1) * leaves) {
+            let (count, begun) = (rows.len() / leaves, Instant::now());
+            for (view, buffer) in views.views().iter().zip(&mut self.views) {
+                buffer.resize(count * bytes, 0);
+                for (out, (region, focus)) in buffer.chunks_exact_mut(bytes).zip(regions.clone()) {
+                    let shown = views.shown(view, region, focus);
+                    self.renderer.render(picture, shown, views.input_size(), out)?;
+                }
             }
+            regions.by_ref().take(count).for_each(drop);
+            let rendered = Instant::now();
+            engine.infer(&self.views, count, rows)?;
+            self.time.views += rendered - begun;
+            self.time.inference += rendered.elapsed();
         }
-        let rendered = Instant::now();
-        self.probabilities.resize(regions.len() * self.leaves, 0.0);
-        engine.infer(&self.views, regions.len(), &mut self.probabilities)?;
-        self.time = LookTime { views: rendered - begun, inference: rendered.elapsed() };
         Ok(&self.probabilities)
     }
 }

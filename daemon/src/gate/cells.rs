@@ -60,6 +60,9 @@ impl Default for Cells {
 }
 
 impl Cells {
+    /// Cells across and down.
+    pub const SIDES: (usize, usize) = (ACROSS, DOWN);
+
     /// Measures `part` of a frame.
     pub fn measure(&mut self, luma: Luma<'_>, part: FractionBox) {
         let (width, height) = (u32::try_from(luma.width), u32::try_from(luma.height));
@@ -92,12 +95,21 @@ impl Cells {
     /// were brought to the same mean: clouds and automatic exposure are no event.
     #[must_use]
     pub fn changed(&self, before: &Self, level: u8) -> f64 {
+        self.differences(before, level).filter(|&differs| differs).count() as f64 / self.0.len() as f64
+    }
+
+    /// Writes into `moved` which cells changed so, row by row.
+    pub fn differing(&self, before: &Self, level: u8, moved: &mut Vec<bool>) {
+        moved.clear();
+        moved.extend(self.differences(before, level));
+    }
+
+    fn differences<'a>(&'a self, before: &'a Self, level: u8) -> impl Iterator<Item = bool> + 'a {
         let sum = |cells: &Self| cells.0.iter().map(|&cell| u32::from(cell)).sum::<u32>();
         let gain = ((sum(self) * 256 + 128) / sum(before).max(1)).clamp(*GAIN.start(), *GAIN.end());
-        let differs = |&(&now, &before): &(&u8, &u8)| {
+        self.0.iter().zip(&before.0).map(move |(&now, &before)| {
             let expected = (u32::from(before) * gain + 128) / 256;
             u32::from(now).abs_diff(expected.min(255)) > u32::from(level)
-        };
-        self.0.iter().zip(&before.0).filter(differs).count() as f64 / self.0.len() as f64
+        })
     }
 }

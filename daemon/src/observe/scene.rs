@@ -98,7 +98,8 @@ impl Scene {
         copy.clear();
         copy.extend_from_slice(bytes);
         let image = FrameImage::Raw { bytes: copy, layout };
-        place.frame = Some(Frame { image, time: jiff::Timestamp::now(), sequence: 0 });
+        place.frame =
+            Some(Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence: 0 });
         drop(place);
         self.news.notify_one();
     }

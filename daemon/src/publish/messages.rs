@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::capture::{CameraCounts, CameraState};
 use crate::decide::{BestLeaf, TaxonAnswer};
 use crate::engine::{EngineKind, ModelIdentity, PassedOver};
+use crate::position::{NoPosition, Position};
 use crate::publish::outbox::{Class, Loss};
 use crate::track::{EventType, Track};
 use crate::update::{Phase, ShadowReport};
@@ -32,11 +33,12 @@ pub struct Region {
     /// `[left, top, right, bottom]` in fractions of the frame.
     #[serde(rename = "box")]
     pub edges: [f64; 4],
-    /// `frame`, or `region` for a configured part.
+    /// `frame`, `region` for a configured part of it, `centre`, the name of a configured box, row and column of a tile
+    /// (`r2c3`), or the number of what moves (`m1`) or was detected (`d1`).
     pub name: String,
 }
 
-/// `fieldmark/N/C/detection`, `…/last` and `…/alert`. `position` is absent until there is something to say.
+/// `fieldmark/N/C/detection`, `…/last` and `…/alert`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Detection {
     /// [`VERSION`].
@@ -56,7 +58,7 @@ pub struct Detection {
     pub camera: String,
     /// When the frame was taken: RFC 3339, UTC, milliseconds.
     pub time: String,
-    /// `ntp`, or `unsynchronised` where nobody vouches for the clock.
+    /// `gps` where `time` is the receiver's, `ntp`, or `unsynchronised` where nobody vouches for the clock.
     pub time_source: String,
     /// Whether it is sent late: after an outage, a restart, or again.
     pub replay: bool,
@@ -80,6 +82,12 @@ pub struct Detection {
     pub track: Track,
     /// Where in the frame.
     pub region: Region,
+    /// Where on the ground; absent where no source is configured, or nothing can be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<Position>,
+    /// Why nothing can be said of the place; absent where something is, or nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_position: Option<NoPosition>,
     /// Entries of the watch list and senses of novelty it fires; absent where it fires none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<String>,
@@ -382,7 +390,16 @@ mod tests {
             best_leaf: BestLeaf { name: "Quercus robur".into(), probability: 0.41 },
             checklist: Some(Sha256Digest::of(b"checklist")),
             track: Track { id: 7, hits: 9 },
-            region: Region { edges: [0.1, 0.2, 0.5, 0.6], name: "region".into() },
+            region: Region { edges: [0.1, 0.2, 0.5, 0.6], name: "r2c3".into() },
+            position: Some(Position {
+                lat: 47.123_456_7,
+                lon: 8.5,
+                alt_agl_m: Some(40.0),
+                accuracy_m: 3.0,
+                age_ms: 80.0,
+                method: crate::position::Method::Pose,
+            }),
+            no_position: None,
             watch: vec!["Fagaceae".into()],
             model: identity(),
             engine: "tract-f32".into(),
@@ -410,6 +427,8 @@ mod tests {
             target: None,
             checklist: None,
             watch: Vec::new(),
+            position: None,
+            no_position: Some(NoPosition::NoFix),
             ..detection()
         }));
     }

@@ -18,6 +18,7 @@ use crate::config::{Config, PixelFormat};
 use crate::decide::Decider;
 use crate::engine::{Engine, Shape};
 use crate::observe::Observer;
+use crate::position::Locator;
 use crate::publish::outbox::Outbox;
 use crate::publish::snapshot::Snapshots;
 
@@ -118,8 +119,19 @@ pub fn bench(
         Vocabulary { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() };
     let vocabulary = Arc::new(ArcSwap::from_pointee(vocabulary));
     let frames_seen = Arc::clone(&slot);
-    let gear =
-        Gear { frames: frames_seen, node, alerts, snapshots, settings, vocabulary, exchange: None, observer };
+    let gear = Gear {
+        frames: frames_seen,
+        node,
+        alerts,
+        snapshots,
+        settings,
+        vocabulary,
+        exchange: None,
+        observer,
+        locator: Locator::none(),
+        flight: None,
+        detectors: config.cameras.iter().map(|_| None).collect(),
+    };
     let mut inference = Inference::new(decider, gear, &config.cameras);
     for frame in frames.iter().cycle().take(WARM) {
         walk(&slot, &mut inference, frame);
@@ -157,7 +169,7 @@ fn walk(slot: &LatestFrames, inference: &mut Inference, frame: &BenchFrame) -> R
     bytes.extend_from_slice(&frame.jpeg);
     let layout = Layout::new(PixelFormat::Mjpg, frame.width, frame.height, 0, Colour::default());
     let image = FrameImage::Raw { bytes, layout };
-    slot.put(0, Frame { image, time: jiff::Timestamp::now(), sequence: 0 });
+    slot.put(0, Frame { image, time: jiff::Timestamp::now(), moment: begun, sequence: 0 });
     let Taken::Frame(camera, taken) = slot.take(Duration::ZERO) else { return [0.0; 8] };
     let capture = begun.elapsed();
     let outcome = inference.look(camera, &taken);

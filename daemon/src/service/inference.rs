@@ -5,18 +5,20 @@ use std::time::{Duration, Instant};
 
 use fieldmark_models::picture::Picture;
 use fieldmark_models::taxonomy::TaxonIndex;
-use fieldmark_models::views::FractionBox;
+use fieldmark_models::views::{FractionBox, ViewSet};
 
 use super::node::{Event, Node};
 use crate::alert::Alerts;
-use crate::capture::{Frame, FrameDecoder, LatestFrames, Outcome, Taken};
-use crate::command::{Settings, SettingsCell, Vocabulary, VocabularyCell};
-use crate::config::CameraConfig;
-use crate::decide::{Answer, Decider, LookTime};
+use crate::capture::{DecodeError, Frame, FrameDecoder, LatestFrames, Outcome, Taken};
+use crate::command::{CameraSettings, Settings, SettingsCell, Vocabulary, VocabularyCell};
+use crate::config::{CameraConfig, CameraSource, FilesConfig, Pace};
+use crate::decide::{Answer, DecideError, Decider, LookTime};
+use crate::flight::LogWriter;
 use crate::gate::Gate;
 use crate::observe::Observer;
-use crate::publish::messages::Region;
+use crate::position::{Locator, Optical, TimeSource};
 use crate::publish::snapshot::Snapshots;
+use crate::region::{Detector, DetectorError, Motion, Region, RegionPlanner};
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
 use crate::update::{Change, Exchange};
 
@@ -25,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What became of the time a frame took, stage by stage.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct StageTimes {
-    /// From the camera's bytes to a picture.
+    /// From the camera's bytes to a picture and its regions.
     pub(super) decode: Duration,
     /// Cutting out views.
     pub(super) views: Duration,
@@ -47,6 +49,8 @@ pub(super) struct Inference {
     probabilities: Vec<f32>,
     told: Vec<Told>,
     snapshots: Arc<Snapshots>,
+    locator: Locator,
+    flight: Option<LogWriter>,
     cell: SettingsCell,
     settings: Arc<Settings>,
     times: StageTimes,
@@ -70,16 +74,44 @@ pub(super) struct Gear {
     pub(super) vocabulary: VocabularyCell,
     pub(super) exchange: Option<Arc<Exchange>>,
     pub(super) observer: Arc<Observer>,
+    pub(super) locator: Locator,
+    pub(super) flight: Option<LogWriter>,
+    /// By number of the camera.
+    pub(super) detectors: Vec<Option<Detector>>,
 }
 
 struct Watched {
     name: String,
-    decoder: FrameDecoder,
+    divided: Divided,
     gate: Gate,
-    part: FractionBox,
-    region: Region,
+    optical: Optical,
     paused: bool,
+    /// Frames carry the time they were recorded at.
+    recorded: bool,
     tracker: Tracker,
+}
+
+/// What models look at a picture through.
+#[derive(Clone, Copy)]
+struct Viewed<'a> {
+    live: &'a ViewSet,
+    shadow: Option<&'a ViewSet>,
+}
+
+impl Viewed<'_> {
+    /// How much smaller a frame of this size may be decoded for views of `part`.
+    fn reduction(self, part: FractionBox, (width, height): (u32, u32)) -> u32 {
+        let reduction = |views: &ViewSet| views.reduction(part, width, height);
+        self.shadow.map_or(u32::MAX, reduction).min(reduction(self.live))
+    }
+}
+
+/// From a frame to a picture and its regions.
+struct Divided {
+    decoder: FrameDecoder,
+    planner: RegionPlanner,
+    motion: Motion,
+    detector: Option<Detector>,
 }
 
 /// Numbers events, finds those somebody waits for, and hands them over.
@@ -90,12 +122,12 @@ struct Teller {
 }
 
 impl Teller {
-    fn tell(&mut self, decider: &Decider, camera: usize, region: &Region, told: Told) {
+    fn tell(&mut self, decider: &Decider, camera: usize, told: Told) {
         let taxon = told.answer.index;
         let worth = self.alerts.weigh(decider.taxonomy(), camera, taxon, told.time, Instant::now());
         let seq = self.seq;
         self.seq += 1;
-        self.node.detected(Event { camera, seq, told, worth, region });
+        self.node.detected(Event { camera, seq, told, worth });
     }
 }
 
@@ -111,25 +143,60 @@ impl Judge for Decider {
     }
 }
 
-/// Notes an answer, and what the model in the shadow says of the same picture.
-fn observe(
-    exchange: &Exchange,
-    answer: &Answer,
-    shadow: Option<&mut Decider>,
-    picture: &Picture,
-    part: FractionBox,
-) {
-    let other = shadow.map(|shadow| shadow.decide(picture, part, None));
-    let mut observed = exchange.observe();
-    observed.live.answered(answer);
-    match other {
-        Some(Ok(other)) => {
-            observed.shadow.answered(&other);
-            observed.agreement.note(answer, &other);
-        }
-        Some(Err(error)) => observed.shadow.failed(&error),
-        None => {}
+/// Notes what the models say of one frame: the one that answers, and the one in the shadow.
+struct Noted<'a> {
+    exchange: &'a Exchange,
+    /// The one in the shadow, and when it began to look.
+    shadow: Option<(&'a mut Decider, Instant)>,
+}
+
+impl<'a> Noted<'a> {
+    /// The model that answers looked for `latency_ms`; now the one in the shadow does.
+    fn frame(
+        exchange: &'a Exchange,
+        shadow: Option<&'a mut Decider>,
+        (picture, regions): (&Picture, &[Region]),
+        latency_ms: f64,
+    ) -> Self {
+        let begun = Instant::now();
+        let looked = shadow.map(|shadow| shadow.look(picture, regions).map(|()| shadow));
+        let mut observed = exchange.observe();
+        observed.live.looked(latency_ms);
+        let shadow = match looked {
+            Some(Ok(shadow)) => {
+                observed.shadow.looked(milliseconds(begun));
+                observed.agreement.frames += 1;
+                Some((shadow, begun))
+            }
+            Some(Err(error)) => {
+                observed.shadow.failed(&error);
+                None
+            }
+            None => None,
+        };
+        Self { exchange, shadow }
     }
+
+    fn region(&mut self, number: usize, answer: &Result<Answer, DecideError>) {
+        let other = self.shadow.as_mut().map(|(shadow, begun)| shadow.answer(number, *begun));
+        let mut observed = self.exchange.observe();
+        match answer {
+            Ok(answer) => observed.live.answered(answer),
+            Err(error) => observed.live.failed(error),
+        }
+        match (answer, &other) {
+            (_, Some(Err(error))) => observed.shadow.failed(error),
+            (Ok(answer), Some(Ok(other))) => {
+                observed.shadow.answered(other);
+                observed.agreement.note(answer, other);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn milliseconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1000.0
 }
 
 /// Frees a model on another thread: an engine may take its time.
@@ -139,22 +206,25 @@ fn discard(decider: Option<Box<Decider>>) {
     }
 }
 
-fn region(part: Option<FractionBox>) -> (FractionBox, Region) {
-    let name = if part.is_some() { "region" } else { "frame" };
-    let part = part.unwrap_or(FractionBox::FRAME);
-    (part, Region { edges: part.edges(), name: name.into() })
-}
-
 impl Inference {
     pub(super) fn new(decider: Decider, gear: Gear, cameras: &[CameraConfig]) -> Self {
-        let Gear { frames, node, alerts, snapshots, settings: cell, vocabulary, exchange, observer } = gear;
-        let watch = |camera: &CameraConfig| {
-            let (part, region) = region(camera.region);
-            let (decoder, tracker) = (FrameDecoder::new(), Tracker::new(camera.tracks));
-            let gate = Gate::new(camera.gate);
-            Watched { name: camera.name.as_str().into(), decoder, gate, part, region, paused: false, tracker }
+        let Gear { frames, node, alerts, snapshots, settings: cell, vocabulary, exchange, .. } = gear;
+        let Gear { locator, flight, detectors, observer, .. } = gear;
+        let watch = |(camera, detector): (&CameraConfig, Option<Detector>)| Watched {
+            name: camera.name.as_str().into(),
+            divided: Divided {
+                decoder: FrameDecoder::new(),
+                planner: RegionPlanner::new(camera.regions.clone(), camera.region, camera.focus),
+                motion: Motion::default(),
+                detector,
+            },
+            gate: Gate::new(camera.gate),
+            optical: camera.optical,
+            paused: false,
+            recorded: matches!(camera.source, CameraSource::Files(FilesConfig { pace: Pace::Recorded, .. })),
+            tracker: Tracker::new(camera.tracks),
         };
-        let (settings, watched) = (cell.get(), cameras.iter().map(watch).collect());
+        let (settings, watched) = (cell.get(), cameras.iter().zip(detectors).map(watch).collect());
         let teller = Teller { node, alerts, seq: 0 };
         Self {
             decider,
@@ -164,6 +234,8 @@ impl Inference {
             probabilities: Vec::new(),
             told: Vec::new(),
             snapshots,
+            locator,
+            flight,
             cell,
             settings,
             times: StageTimes::default(),
@@ -221,7 +293,9 @@ impl Inference {
             tracing::error!("the watch list asked for cannot be used: {error}");
         }
         for (watched, camera) in self.watched.iter_mut().zip(&settings.cameras) {
-            (watched.part, watched.region) = region(camera.region);
+            let CameraSettings { region, focus, regions, .. } = camera;
+            watched.divided.planner = RegionPlanner::new(regions.clone(), *region, *focus);
+            watched.divided.motion.forget();
             watched.paused = camera.paused;
             // Whatever changed, the scene is looked at again.
             watched.gate.set(camera.gate);
@@ -294,60 +368,107 @@ impl Inference {
             self.observer.frame(camera, frame);
             return Outcome::Paused;
         }
+        let part = watched.divided.planner.part();
         // What cannot be judged is looked at, and found damaged there.
         if watched.gate.is_on()
             && !self.snapshots.wanted(camera)
-            && let Ok(luma) = watched.decoder.luma(frame)
-            && !watched.gate.opens(luma, watched.part, Instant::now())
+            && let Ok(luma) = watched.divided.decoder.luma(frame)
+            && !watched.gate.opens(luma, part, Instant::now())
         {
             self.observer.frame(camera, frame);
             return Outcome::Still;
         }
-        let begun = Instant::now();
-        let (width, height) = frame.size();
-        let mut reduction = self.decider.views().reduction(watched.part, width, height);
-        if let Some(shadow) = &self.shadow {
-            reduction = reduction.min(shadow.views().reduction(watched.part, width, height));
-        }
-        let picture = match watched.decoder.decode(frame, reduction) {
-            Ok(picture) => picture,
-            Err(error) => {
+        let (optical, size, begun) = (watched.optical, frame.size(), Instant::now());
+        let taken = self.locator.taken(&optical, frame.moment);
+        let scale = match watched.divided.planner.rules().tile_m() {
+            Some(_) => self.locator.frame(optical, taken, size).metres_per_pixel(),
+            None => None,
+        };
+        let wanted = self.snapshots.wanted(camera);
+        let viewed =
+            Viewed { live: self.decider.views(), shadow: self.shadow.as_deref().map(Decider::views) };
+        let (picture, regions) = match watched.divided.divide(frame, scale, viewed, wanted) {
+            Ok(divided) => divided,
+            Err(Undivided::Still) => {
+                self.observer.frame(camera, frame);
+                return Outcome::Still;
+            }
+            Err(Undivided::Damaged(error)) => {
                 tracing::debug!(camera = %watched.name, "a frame was skipped: {error}");
                 return Outcome::Undecodable;
             }
-        };
-        let decoded = Instant::now();
-        let answer = self.decider.decide(picture, watched.part, None);
-        // Now and not before: whoever looks sees the picture with its answer.
-        self.observer.picture(camera, picture);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => {
-                if let Some(exchange) = &self.exchange {
-                    exchange.observe().live.failed(&error);
-                }
-                tracing::error!(camera = %watched.name, "a frame got no decision: {error}");
+            Err(Undivided::Detector(error)) => {
+                tracing::error!(camera = %watched.name, "a frame got no regions: {error}");
                 return Outcome::Undecided;
             }
         };
-        self.teller.node.decided(camera, answer.latency_ms);
-        self.observer.decided(camera, &self.decider, &answer, frame.time);
-        if let Some(exchange) = &self.exchange {
-            observe(exchange, &answer, self.shadow.as_deref_mut(), picture, watched.part);
+        let decoded = Instant::now();
+        let looked = self.decider.look(picture, regions);
+        // Now and not before: whoever looks sees the picture with its answer.
+        self.observer.picture(camera, picture);
+        if let Err(error) = looked {
+            if let Some(exchange) = &self.exchange {
+                exchange.observe().live.failed(&error);
+            }
+            tracing::error!(camera = %watched.name, "a frame got no decision: {error}");
+            return Outcome::Undecided;
+        }
+        let latency_ms = milliseconds(decoded);
+        let mut noted = None;
+        if !regions.is_empty() {
+            self.teller.node.decided(camera, latency_ms);
+            let exchange = self.exchange.as_deref();
+            noted = exchange.map(|exchange| {
+                Noted::frame(exchange, self.shadow.as_deref_mut(), (picture, regions), latency_ms)
+            });
         }
         self.probabilities.clear();
         self.probabilities.extend_from_slice(self.decider.probabilities());
-        let (time, now) = (frame.time, Instant::now());
-        let sighting = Sighting { answer: &answer, probabilities: &self.probabilities, time, now };
-        watched.tracker.see(sighting, &mut self.decider, &mut |told| self.told.push(told));
+        // Poses that came while the network ran are better than those before.
+        let framed = self.locator.frame(optical, taken, size);
+        let (time, clock) = match self.locator.time(taken) {
+            _ if watched.recorded => (frame.time, TimeSource::Recorded),
+            Some(time) => (time, TimeSource::Gps),
+            None => (frame.time, TimeSource::System),
+        };
+        let (by_ground, now) = (self.locator.tells_ground(&optical), Instant::now());
+        if let Some(flight) = self.flight.as_mut().filter(|_| by_ground) {
+            flight.see(taken, time, framed.overflown());
+        }
+        let leaves = self.decider.taxonomy().leaf_count();
+        let mut outcome = Outcome::Decided;
+        for (number, (region, probabilities)) in
+            regions.iter().zip(self.probabilities.chunks_exact(leaves)).enumerate()
+        {
+            let answer = self.decider.answer(number, decoded);
+            if let Some(noted) = &mut noted {
+                noted.region(number, &answer);
+            }
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(camera = %watched.name, region = &*region.name, "a region got no decision: {error}");
+                    outcome = Outcome::Undecided;
+                    continue;
+                }
+            };
+            // Before the track is judged: it shows the way to this answer.
+            self.observer.decided(camera, &self.decider, &answer, time);
+            let (place, answer) = (&framed.locate(region), &answer);
+            let sighting = Sighting { answer, probabilities, time, clock, now, region, place, by_ground };
+            watched.tracker.see(sighting, &mut self.decider, &mut |told| self.told.push(told));
+        }
         let decided = Instant::now();
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
         self.snapshots.offer(camera, picture, is_new);
-        if self.told.iter().any(|told| told.kind != EventType::End) {
-            self.observer.sighted(camera, picture, watched.region.edges);
+        if let Some(told) = self.told.iter().find(|told| told.kind != EventType::End) {
+            self.observer.sighted(camera, picture, told.region.part.edges());
         }
         for told in self.told.drain(..) {
-            self.teller.tell(&self.decider, camera, &watched.region, told);
+            if let Some(flight) = self.flight.as_mut().filter(|_| told.kind == EventType::End) {
+                flight.count_track();
+            }
+            self.teller.tell(&self.decider, camera, told);
         }
         let LookTime { views, inference } = self.decider.time();
         self.times = StageTimes {
@@ -359,15 +480,60 @@ impl Inference {
         };
         let StageTimes { decode, views, inference, decision, outbox } = self.times;
         self.observer.timed(camera, [decode, views, inference, decision, outbox]);
-        Outcome::Decided
+        outcome
     }
 
     fn each_track(&mut self, mut act: impl FnMut(&mut Tracker, &mut dyn FnMut(Told))) {
         for (camera, watched) in self.watched.iter_mut().enumerate() {
             act(&mut watched.tracker, &mut |told| self.told.push(told));
             for told in self.told.drain(..) {
-                self.teller.tell(&self.decider, camera, &watched.region, told);
+                if let Some(flight) = self.flight.as_mut().filter(|_| told.kind == EventType::End) {
+                    flight.count_track();
+                }
+                self.teller.tell(&self.decider, camera, told);
             }
         }
+    }
+}
+
+/// Why a frame has no regions.
+enum Undivided {
+    Still,
+    Damaged(DecodeError),
+    Detector(DetectorError),
+}
+
+impl Divided {
+    /// The picture in `frame`, no larger than its views need, and its regions.
+    ///
+    /// Where nothing moved and no picture is `wanted`, nothing is decoded.
+    fn divide<'a>(
+        &'a mut self,
+        frame: &'a Frame,
+        scale: Option<f64>,
+        viewed: Viewed<'_>,
+        wanted: bool,
+    ) -> Result<(&'a Picture, &'a [Region]), Undivided> {
+        let Self { decoder, planner, motion, detector } = self;
+        let (size, part) = (frame.size(), planner.part());
+        if let (Some(look), Some(detector)) = (planner.rules().look(part), detector) {
+            // What is to be found may be small.
+            let picture = decoder.decode(frame, 1).map_err(Undivided::Damaged)?;
+            let found = detector.boxes(picture, look).map_err(Undivided::Detector)?;
+            return Ok((picture, planner.plan(size, scale, found.iter().copied())));
+        }
+        let regions = match planner.motion_level() {
+            Some(level) => {
+                let luma = decoder.luma(frame).map_err(Undivided::Damaged)?;
+                planner.plan(size, scale, motion.boxes(luma, part, level))
+            }
+            None => planner.plan(size, scale, std::iter::empty()),
+        };
+        if regions.is_empty() && !wanted {
+            return Err(Undivided::Still);
+        }
+        let reductions = regions.iter().map(|region| viewed.reduction(region.part, size));
+        let reduction = reductions.min().unwrap_or_else(|| viewed.reduction(part, size));
+        Ok((decoder.decode(frame, reduction).map_err(Undivided::Damaged)?, regions))
     }
 }

@@ -17,6 +17,7 @@ use crate::config::{CameraName, Config};
 use crate::decide::{Answer, CutOff, Decider};
 use crate::engine::ModelIdentity;
 use crate::observe::Observer;
+use crate::position::TimeSource;
 use crate::publish::home_assistant::{self, Announced};
 use crate::publish::messages::{
     CameraStatus, Detection, Info, Metrics, ModelState, Region, VERSION, wire_time,
@@ -182,6 +183,11 @@ impl Node {
         &self.camera_names
     }
 
+    /// The present start of the daemon.
+    pub(super) fn boot(&self) -> &str {
+        &self.boot
+    }
+
     pub(super) fn topics(&self) -> &Topics {
         &self.topics
     }
@@ -257,9 +263,9 @@ impl Node {
     }
 
     /// Publishes an event: as `detection`, retained as `last`, and as `alert` where somebody waits for it.
-    pub(super) fn detected(&self, event: Event<'_>) {
+    pub(super) fn detected(&self, event: Event) {
         let Some(camera) = self.cameras.get(event.camera) else { return };
-        let Told { kind, track, answer, time } = event.told;
+        let Told { kind, track, answer, time, clock, region, position } = event.told;
         let Answer { taxon, probability, cut_off, stop, best_leaf, checklist, latency_ms, .. } = answer;
         let alerts = !event.worth.reasons.is_empty();
         let answering = self.answering.load();
@@ -272,7 +278,13 @@ impl Node {
             node: self.name.clone(),
             camera: camera.as_str().into(),
             time: wire_time(time),
-            time_source: time_source().into(),
+            time_source: match clock {
+                TimeSource::Gps => "gps",
+                TimeSource::System => time_source(),
+                // Nobody knows who set the clock of the camera that wrote them.
+                TimeSource::Recorded => "unsynchronised",
+            }
+            .into(),
             replay: false,
             taxon,
             probability,
@@ -282,7 +294,9 @@ impl Node {
             best_leaf,
             checklist,
             track,
-            region: event.region.clone(),
+            region: Region { edges: region.part.edges(), name: (&*region.name).into() },
+            no_position: position.as_ref().and_then(|position| position.as_ref().err().copied()),
+            position: position.and_then(Result::ok),
             watch: event.worth.reasons,
             model: answering.identity.clone(),
             engine: answering.engine.clone(),
@@ -325,12 +339,11 @@ impl Node {
 }
 
 /// Something worth a message.
-pub(super) struct Event<'a> {
+pub(super) struct Event {
     pub(super) camera: usize,
     pub(super) seq: u64,
     pub(super) told: Told,
     pub(super) worth: Worth,
-    pub(super) region: &'a Region,
 }
 
 /// What begins and what ends stands in the log; decisions in between, and those of cameras without tracks, are for who

@@ -1,6 +1,6 @@
 //! The daemon from start to clean stop.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -19,17 +19,21 @@ use super::updating::{Surroundings, Updates, Updating};
 use crate::alert::{Alerts, Novelty};
 use crate::capture::{self, CaptureThread, LatestFrames, SourceError};
 use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell, Vocabulary, VocabularyCell};
-use crate::config::{Config, Written};
+use crate::config::{CameraConfig, Config, GroundConfig, PositionConfig, PositionSource, Written};
 use crate::decide::Decider;
+use crate::flight::LogWriter;
 use crate::observe::Observer;
 use crate::page::PageError;
 use crate::page::node::{Machine, NodePage, Sources};
+use crate::position::source::PositionThread;
+use crate::position::{Ground, Locator, PoseBuffer, Terrain, TerrainError};
 use crate::publish::broker::{EmbeddedBroker, EmbeddedBrokerError};
 use crate::publish::line::LineError;
 use crate::publish::outbox::{Outbox, StoreError};
 use crate::publish::session::{Farewell, Session, client_id};
 use crate::publish::snapshot::Snapshots;
 use crate::publish::topics::HOME_ASSISTANT_BIRTH;
+use crate::region::{Detector, DetectorError};
 
 /// Why the daemon does not run.
 #[derive(Debug, thiserror::Error)]
@@ -57,9 +61,20 @@ pub enum RunError {
     /// Two cameras have one name.
     #[error("the counters of the node cannot be set up: {0}; please report this with the configuration")]
     Counters(#[from] prometheus::Error),
+    /// No terrain model.
+    #[error("position.terrain: {0}")]
+    Terrain(#[from] TerrainError),
     /// The watch list names something the model does not know.
     #[error("watch.taxa: {0}")]
     Watch(NameError),
+    /// No detector.
+    #[error("camera {camera}: {source}")]
+    Detector {
+        /// Name of the camera.
+        camera: String,
+        /// What is wrong.
+        source: DetectorError,
+    },
     /// No source.
     #[error("camera {camera}: {source}")]
     Source {
@@ -153,9 +168,21 @@ pub async fn run(
         None => None,
     };
     let desk = tokio::spawn(desk.run(commands));
-    let gear =
-        Gear { frames, node: Arc::clone(&node), alerts, snapshots, settings, vocabulary, exchange, observer };
-    let path = FramePath::start(config, decider, gear)?;
+    let (locator, position) = locate(&config.position)?;
+    let gear = Gear {
+        frames,
+        node: Arc::clone(&node),
+        alerts,
+        snapshots,
+        settings,
+        vocabulary,
+        exchange,
+        observer,
+        locator,
+        flight: flight_log(config, &node)?,
+        detectors: config.cameras.iter().map(detector).collect::<Result<_, _>>()?,
+    };
+    let path = FramePath::start(config, decider, gear, position)?;
     let measuring = tokio::spawn(measure(Arc::clone(&node), Arc::clone(&path.frames), config.mqtt.metrics));
 
     let pulse = Pulse::new(manager, &config.cameras, Arc::clone(&node), Arc::clone(&path.frames));
@@ -246,6 +273,7 @@ fn equipment(
         vocabulary: Arc::clone(vocabulary),
         install: None,
         cameras: node.camera_names().to_vec(),
+        moves: config.position.moves(),
         kept: Kept::path(config),
         snapshots: Arc::clone(snapshots),
         outbox: Arc::clone(outbox),
@@ -261,10 +289,47 @@ struct FramePath {
     frames: Arc<LatestFrames>,
     captures: Vec<CaptureThread>,
     inference: JoinHandle<()>,
+    position: Option<PositionThread>,
+}
+
+/// The detector a camera's regions come from, where they do.
+fn detector(camera: &CameraConfig) -> Result<Option<Detector>, RunError> {
+    let opened = camera.regions.detector().map(|(file, score)| Detector::open(file, score)).transpose();
+    opened.map_err(|source| RunError::Detector { camera: camera.name.as_str().into(), source })
+}
+
+/// What logs flights, where they are to be logged.
+fn flight_log(config: &Config, node: &Node) -> Result<Option<LogWriter>, RunError> {
+    let folder = config.position.flight_log.as_ref();
+    let log = folder.map(|folder| LogWriter::start(folder, config.node.as_str(), node.boot())).transpose();
+    log.map_err(|source| RunError::System { what: "a thread", source })
+}
+
+/// What knows where the node is, and the thread that listens for it.
+fn locate(config: &PositionConfig) -> Result<(Locator, Option<PositionThread>), RunError> {
+    let (protocol, address) = match &config.source {
+        PositionSource::None => return Ok((Locator::none(), None)),
+        PositionSource::Station(station) => return Ok((Locator::station(*station), None)),
+        PositionSource::Link(protocol, address) => (*protocol, address.clone()),
+    };
+    let ground = match &config.ground {
+        GroundConfig::Home => Ground::Flat(None),
+        GroundConfig::Level(metres) => Ground::Flat(Some(*metres)),
+        GroundConfig::Terrain(file) => Ground::Terrain(Arc::new(Terrain::read(file)?)),
+    };
+    let poses = Arc::new(Mutex::new(PoseBuffer::new(config.max_age)));
+    let thread = PositionThread::start(protocol, address, config.delay, Arc::clone(&poses));
+    let thread = thread.map_err(|source| RunError::System { what: "a thread", source })?;
+    Ok((Locator::moving(poses, ground, config.budget), Some(thread)))
 }
 
 impl FramePath {
-    fn start(config: &Config, decider: Decider, gear: Gear) -> Result<Self, RunError> {
+    fn start(
+        config: &Config,
+        decider: Decider,
+        gear: Gear,
+        position: Option<PositionThread>,
+    ) -> Result<Self, RunError> {
         let failed = |source| RunError::System { what: "a thread", source };
         let (frames, node) = (Arc::clone(&gear.frames), Arc::clone(&gear.node));
         let inference = Inference::new(decider, gear, &config.cameras);
@@ -280,7 +345,7 @@ impl FramePath {
                 CaptureThread::start(number, name, source, camera.stall_timeout, Arc::clone(&frames), tell);
             captures.push(capture.map_err(failed)?);
         }
-        Ok(Self { frames, captures, inference: inference.map_err(failed)? })
+        Ok(Self { frames, captures, inference: inference.map_err(failed)?, position })
     }
 
     fn stop(self) {
@@ -288,6 +353,9 @@ impl FramePath {
         self.frames.close();
         if self.inference.join().is_err() {
             tracing::error!("the inference thread had panicked; the lines above say where");
+        }
+        if let Some(position) = self.position {
+            position.stop();
         }
     }
 }

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 use fieldmark_models::taxonomy::TaxonIndex;
 use serde::{Deserialize, Serialize};
 
-use super::Evidence;
+use super::{Evidence, Whereat};
 use crate::decide::Answer;
+use crate::position::{NoPosition, Position, TimeSource, Whereabouts};
+use crate::region::Region;
 
-/// Tracks of one camera open at the same time; the one longest unseen gives way.
-const OPEN: usize = 8;
+/// On a camera whose tracks are told apart by ground, what has no place is followed for no longer than this.
+const UNPLACED_GAP: Duration = Duration::from_secs(3);
 
 /// What an event says of its track.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +53,8 @@ pub struct TrackRules {
     pub gap: Duration,
     /// A track ends when it is this old; what is still there begins another.
     pub longest: Duration,
+    /// Tracks open at the same time; the one longest unseen gives way.
+    pub most: usize,
 }
 
 /// Decides for evidence, in the tree the answers come from.
@@ -71,8 +75,16 @@ pub struct Sighting<'a> {
     pub probabilities: &'a [f32],
     /// When the frame was taken.
     pub time: jiff::Timestamp,
+    /// What `time` rests on.
+    pub clock: TimeSource,
     /// The same moment on a clock that never steps back.
     pub now: Instant,
+    /// Which part of the frame it was.
+    pub region: &'a Region,
+    /// Where that is.
+    pub place: &'a Whereabouts,
+    /// Organisms are told apart by where on the ground they are, and not by where in the frame.
+    pub by_ground: bool,
 }
 
 /// Something to publish.
@@ -86,6 +98,12 @@ pub struct Told {
     pub answer: Answer,
     /// When the organism was last seen.
     pub time: jiff::Timestamp,
+    /// What `time` rests on.
+    pub clock: TimeSource,
+    /// Which part of the frame it was seen in last.
+    pub region: Region,
+    /// Where it is, from all its sightings; why nobody knows; or nothing, where nobody asks.
+    pub position: Option<Result<Position, NoPosition>>,
 }
 
 struct Open {
@@ -96,14 +114,19 @@ struct Open {
     /// The most specific taxon told.
     told: TaxonIndex,
     time: jiff::Timestamp,
+    clock: TimeSource,
     begun: Instant,
     seen: Instant,
+    region: Region,
+    whereat: Whereat,
+    unplaced: bool,
 }
 
 /// The tracks of one camera.
 ///
-/// A frame belongs to the open track whose answer lies on one lineage with its own, or begins a new one; a frame
-/// that is answered with the root ("an organism") says nothing and belongs to none.
+/// A region belongs to the open track whose answer lies on one lineage with its own and whose organism is where the
+/// region is, on the ground or in the frame; of several to the nearest. It begins a new one otherwise; a region that is
+/// answered with the root ("an organism") says nothing and belongs to none.
 #[derive(Default)]
 pub struct Tracker {
     /// `None`: every frame is told by itself, as a track of one.
@@ -126,8 +149,16 @@ impl Tracker {
         let Some(rules) = self.rules else {
             let track = Track { id: self.next, hits: 1 };
             self.next += 1;
-            let answer = sighting.answer.clone();
-            tell(Told { kind: EventType::New, track, answer, time: sighting.time });
+            let whereat = Whereat::new(sighting.region, sighting.place, sighting.by_ground);
+            tell(Told {
+                kind: EventType::New,
+                track,
+                answer: sighting.answer.clone(),
+                time: sighting.time,
+                clock: sighting.clock,
+                region: sighting.region.clone(),
+                position: whereat.position(),
+            });
             return;
         };
         self.sweep(rules, sighting.now, tell);
@@ -135,25 +166,40 @@ impl Tracker {
             return;
         }
         let seen = sighting.answer.index;
-        let same = |open: &&mut Open| {
-            judge.contains(open.answer.index, seen) || judge.contains(seen, open.answer.index)
-        };
-        match self.open.iter_mut().filter(same).max_by_key(|open| open.seen) {
-            Some(open) => Self::follow(open, sighting, &mut self.fused, judge, tell),
-            None => self.begin(sighting, tell),
+        let here = Whereat::new(sighting.region, sighting.place, sighting.by_ground);
+        let mut nearest: Option<(f64, Instant, usize)> = None;
+        for (number, open) in self.open.iter().enumerate() {
+            // Two boxes of one frame were drawn around two organisms.
+            if sighting.region.around && open.region.around && open.seen == sighting.now {
+                continue;
+            }
+            let Some(away) = open.whereat.away(&here) else { continue };
+            let better = nearest
+                .is_none_or(|(nearest, last, _)| away < nearest || (away == nearest && open.seen >= last));
+            if better && (judge.contains(open.answer.index, seen) || judge.contains(seen, open.answer.index))
+            {
+                nearest = Some((away, open.seen, number));
+            }
+        }
+        match nearest.and_then(|(.., number)| self.open.get_mut(number)) {
+            Some(open) => Self::follow(open, sighting, &here, &mut self.fused, judge, tell),
+            None => self.begin(rules, sighting, here, tell),
         }
     }
 
     fn follow(
         open: &mut Open,
         sighting: Sighting<'_>,
+        here: &Whereat,
         fused: &mut Vec<f32>,
         judge: &mut impl Judge,
         tell: &mut dyn FnMut(Told),
     ) {
         open.evidence.add(sighting.probabilities);
         open.track.hits += 1;
-        (open.time, open.seen) = (sighting.time, sighting.now);
+        (open.time, open.clock, open.seen) = (sighting.time, sighting.clock, sighting.now);
+        open.region.clone_from(sighting.region);
+        open.whereat.add(here);
         open.evidence.fuse(fused);
         let Some(answer) = judge.judge(fused, sighting.answer.latency_ms) else { return };
         open.answer = answer;
@@ -163,8 +209,14 @@ impl Tracker {
         }
     }
 
-    fn begin(&mut self, sighting: Sighting<'_>, tell: &mut dyn FnMut(Told)) {
-        if self.open.len() >= OPEN
+    fn begin(
+        &mut self,
+        rules: TrackRules,
+        sighting: Sighting<'_>,
+        whereat: Whereat,
+        tell: &mut dyn FnMut(Told),
+    ) {
+        if self.open.len() >= rules.most.max(1)
             && let Some(oldest) = (0..self.open.len()).min_by_key(|&position| self.open[position].seen)
         {
             self.close(oldest, tell);
@@ -177,8 +229,12 @@ impl Tracker {
             answer: sighting.answer.clone(),
             told: sighting.answer.index,
             time: sighting.time,
+            clock: sighting.clock,
             begun: sighting.now,
             seen: sighting.now,
+            region: sighting.region.clone(),
+            unplaced: sighting.by_ground && !whereat.is_on_ground(),
+            whereat,
         };
         self.next += 1;
         tell(open.event(EventType::New));
@@ -195,7 +251,8 @@ impl Tracker {
 
     fn sweep(&mut self, rules: TrackRules, now: Instant, tell: &mut dyn FnMut(Told)) {
         let over = |open: &Open| {
-            now.saturating_duration_since(open.seen) > rules.gap
+            let gap = if open.unplaced { rules.gap.min(UNPLACED_GAP) } else { rules.gap };
+            now.saturating_duration_since(open.seen) > gap
                 || now.saturating_duration_since(open.begun) > rules.longest
         };
         while let Some(position) = self.open.iter().position(over) {
@@ -220,7 +277,15 @@ impl Tracker {
 
 impl Open {
     fn event(&self, kind: EventType) -> Told {
-        Told { kind, track: self.track, answer: self.answer.clone(), time: self.time }
+        Told {
+            kind,
+            track: self.track,
+            answer: self.answer.clone(),
+            time: self.time,
+            clock: self.clock,
+            region: self.region.clone(),
+            position: self.whereat.position(),
+        }
     }
 }
 
@@ -278,14 +343,26 @@ mod tests {
             let answer = judge.judge(probabilities, 1.0).expect("an answer");
             let now = begin + Duration::from_millis(tenths * 100);
             let time = jiff::Timestamp::UNIX_EPOCH;
-            tracker.see(Sighting { answer: &answer, probabilities, time, now }, &mut judge, &mut tell);
+            let (region, place) = (&Region::frame(), &Whereabouts::Unasked);
+            let clock = TimeSource::System;
+            let sighting = Sighting {
+                answer: &answer,
+                probabilities,
+                time,
+                clock,
+                now,
+                region,
+                place,
+                by_ground: false,
+            };
+            tracker.see(sighting, &mut judge, &mut tell);
         }
         tracker.end(&mut tell);
         events
     }
 
     const RULES: Option<TrackRules> =
-        Some(TrackRules { gap: Duration::from_secs(2), longest: Duration::from_secs(60) });
+        Some(TrackRules { gap: Duration::from_secs(2), longest: Duration::from_secs(60), most: 8 });
 
     #[test]
     fn one_organism_is_told_as_new_update_and_end_not_once_a_frame() {

@@ -16,14 +16,17 @@ pub struct Vitals {
     /// The last reason for that.
     pub last_failure: Option<String>,
     latency_ms: f64,
+    answers: u64,
     ranks: Vec<(String, u64)>,
 }
 
 /// How the answers of two models go together.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Agreement {
-    /// Frames both answered.
+    /// Frames both looked at.
     pub frames: u64,
+    /// Regions of them that both answered.
+    pub answers: u64,
     /// With the same taxon.
     pub same: u64,
     /// With taxa of which one lies above the other, or the same.
@@ -33,9 +36,9 @@ pub struct Agreement {
 /// What is told of a model in the shadow, in `model/state`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ShadowReport {
-    /// Frames both models answered.
+    /// Frames both models looked at.
     pub frames: u64,
-    /// Share of them with the same taxon.
+    /// Share of their regions with the same taxon.
     pub agreement: f64,
     /// Share of them with taxa on one lineage.
     pub compatible: f64,
@@ -72,10 +75,15 @@ pub enum Verdict {
 }
 
 impl Vitals {
-    /// A frame got this answer.
-    pub fn answered(&mut self, answer: &Answer) {
+    /// It looked at a frame, and took so long for all its regions.
+    pub fn looked(&mut self, latency_ms: f64) {
         self.frames += 1;
-        self.latency_ms += answer.latency_ms;
+        self.latency_ms += latency_ms;
+    }
+
+    /// A region got this answer.
+    pub fn answered(&mut self, answer: &Answer) {
+        self.answers += 1;
         let rank = &answer.taxon.rank;
         match self.ranks.iter_mut().find(|(known, _)| known == rank) {
             Some((_, count)) => *count += 1,
@@ -83,7 +91,7 @@ impl Vitals {
         }
     }
 
-    /// A frame got none.
+    /// A frame, or one of its regions, got none.
     pub fn failed(&mut self, reason: &dyn std::fmt::Display) {
         self.failures += 1;
         self.last_failure = Some(reason.to_string());
@@ -97,7 +105,7 @@ impl Vitals {
 
     fn share(&self, rank: &str) -> f64 {
         let count = self.ranks.iter().find(|(known, _)| known == rank).map_or(0, |(_, count)| *count);
-        count as f64 / self.frames.max(1) as f64
+        count as f64 / self.answers.max(1) as f64
     }
 
     /// Total variation between the rank mixes of both, 0 to 1.
@@ -147,9 +155,9 @@ impl Vitals {
 }
 
 impl Agreement {
-    /// Both models answered a frame.
+    /// Both models answered a region.
     pub fn note(&mut self, live: &Answer, shadow: &Answer) {
-        self.frames += 1;
+        self.answers += 1;
         let (a, b) = (&live.taxon.lineage, &shadow.taxon.lineage);
         self.same += u64::from(a == b);
         let shorter = a.len().min(b.len());
@@ -159,7 +167,7 @@ impl Agreement {
     /// What is told of the model in the shadow.
     #[must_use]
     pub fn report(&self, live: &Vitals, shadow: &Vitals) -> ShadowReport {
-        let share = |count: u64| round(count as f64 / self.frames.max(1) as f64, 4);
+        let share = |count: u64| round(count as f64 / self.answers.max(1) as f64, 4);
         let ranks = live
             .ranks
             .iter()
@@ -197,6 +205,7 @@ mod tests {
         Vitals {
             frames,
             latency_ms: latency_ms * frames as f64,
+            answers: ranks.iter().map(|(_, count)| count).sum(),
             ranks: ranks.iter().map(|&(rank, count)| (rank.into(), count)).collect(),
             ..Vitals::default()
         }

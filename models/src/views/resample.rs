@@ -13,8 +13,8 @@ use sum::{BYTES, Sum, with_widest};
 
 /// Rows of a block: with a pixel in four bytes, a column of them is what is added up at once.
 const LANES: usize = BYTES / 4;
-/// Ways of cutting that are remembered: cameras of several sizes, each with a view or tile for most.
-const REMEMBERED: usize = 64;
+/// Axes of cuts that are remembered: a grid of tiles has as many as its rows and columns together, for each view.
+const REMEMBERED: usize = 256;
 /// Most bits after the point of a weight: room for a byte and two bits of overflow in 32.
 const MOST_BITS: u32 = 32 - 8 - 2;
 
@@ -112,10 +112,10 @@ fn bits(largest: f64) -> u32 {
 }
 
 /// Where a view is cut out of frames of one size.
-#[derive(Debug)]
-struct Plan {
-    horizontal: Axis,
-    vertical: Axis,
+#[derive(Debug, Clone, Copy)]
+struct Plan<'a> {
+    horizontal: &'a Axis,
+    vertical: &'a Axis,
 }
 
 /// One column of pixels of a block, a byte beside each pixel so that it is moved as one.
@@ -124,8 +124,9 @@ type Column = [[u8; 4]; LANES];
 /// Resamples RGB pictures. Once it has seen a cut it allocates nothing for it.
 #[derive(Debug, Default)]
 pub(super) struct Resampler {
-    /// The one used last stands last.
-    plans: Vec<Plan>,
+    axes: Vec<Axis>,
+    /// Where the axis stands that gives way next.
+    oldest: usize,
     row: Vec<u8>,
     strip: Vec<Column>,
 }
@@ -143,8 +144,10 @@ impl Resampler {
     ) {
         let across = Span { side: width, start: left, length: box_width, out: size };
         let down = Span { side: height, start: top, length: box_height, out: size };
-        let Self { plans, row, strip } = self;
-        let Some(plan) = recall(plans, across, down) else { return };
+        let Self { axes, oldest, row, strip } = self;
+        let (horizontal, vertical) = (recall(axes, oldest, across), recall(axes, oldest, down));
+        let (Some(horizontal), Some(vertical)) = (axes.get(horizontal), axes.get(vertical)) else { return };
+        let plan = Plan { horizontal, vertical };
         let (first, end) = plan.horizontal.reach();
         let used = (end - first) * 3;
         strip.resize(end - first, Column::default());
@@ -155,19 +158,19 @@ impl Resampler {
     }
 }
 
-/// The plan for these spans, made where there is none.
-fn recall(plans: &mut Vec<Plan>, across: Span, down: Span) -> Option<&Plan> {
-    let known = plans.iter().position(|plan| plan.horizontal.span == across && plan.vertical.span == down);
-    match known {
-        Some(at) => plans.get_mut(at..).unwrap_or_default().rotate_left(1),
-        None => {
-            if plans.len() >= REMEMBERED {
-                plans.remove(0);
-            }
-            plans.push(Plan { horizontal: Axis::new(across), vertical: Axis::new(down) });
-        }
+/// Where the axis of this span stands, made where there is none.
+fn recall(axes: &mut Vec<Axis>, oldest: &mut usize, span: Span) -> usize {
+    if let Some(known) = axes.iter().position(|axis| axis.span == span) {
+        return known;
     }
-    plans.last()
+    if axes.len() < REMEMBERED {
+        axes.push(Axis::new(span));
+        return axes.len() - 1;
+    }
+    let place = *oldest % REMEMBERED;
+    *oldest = place + 1;
+    axes[place] = Axis::new(span);
+    place
 }
 
 /// `used` bytes of each row of a picture, from the column `first` on.
@@ -181,7 +184,7 @@ struct Source<'a> {
 
 /// One view on its way.
 struct Drawing<'a> {
-    plan: &'a Plan,
+    plan: Plan<'a>,
     source: Source<'a>,
     row: &'a mut [u8],
     strip: &'a mut [Column],

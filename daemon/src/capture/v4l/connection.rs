@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use v4l::buffer::{Flags, Type};
 use v4l::format::{Colorspace, Quantization};
@@ -72,7 +72,7 @@ impl Connection {
     pub(super) fn frame(&mut self, mut buffer: Vec<u8>, sequence: u64) -> io::Result<Captured> {
         let Some(stream) = &mut self.stream else { return Err(io::ErrorKind::NotConnected.into()) };
         let (bytes, meta) = guarded(|| stream.next())?;
-        let time = jiff::Timestamp::now();
+        let (time, moment) = (jiff::Timestamp::now(), Instant::now());
         // Memory for the largest frame there can be, so that a later one finds it.
         buffer.clear();
         buffer.reserve(bytes.len());
@@ -88,7 +88,7 @@ impl Connection {
         }
         buffer.extend_from_slice(bytes);
         let image = FrameImage::Raw { bytes: buffer, layout: self.layout };
-        Ok(Captured::Frame(Frame { image, time, sequence }))
+        Ok(Captured::Frame(Frame { image, time, moment, sequence }))
     }
 }
 

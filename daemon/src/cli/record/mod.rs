@@ -15,6 +15,8 @@ use super::{BrokerArguments, Failure};
 use crate::config::MqttConfig;
 use crate::publish::line::{Happening, Incoming, Line, Manner};
 use spool::{Rolling, Spool};
+#[cfg(test)]
+pub(crate) use table::SCHEMA;
 use table::Table;
 
 /// How long the broker keeps events for a recorder that is away.

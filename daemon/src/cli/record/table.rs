@@ -9,7 +9,7 @@ use crate::cli::Failure;
 use crate::publish::line::Incoming;
 use crate::publish::messages::Detection;
 
-const SCHEMA: &str = "
+pub(crate) const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS event (
     id TEXT PRIMARY KEY, boot TEXT NOT NULL, seq INTEGER NOT NULL, node TEXT NOT NULL, camera TEXT NOT NULL,
     type TEXT NOT NULL, time TEXT NOT NULL, replay INTEGER NOT NULL, track INTEGER NOT NULL,

@@ -112,9 +112,18 @@ impl<'de> Deserializer<'de> for Probe<'_> {
         visitor.visit_i64(1)
     }
 
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Error> {
+        visitor.visit_enum(StrDeserializer::new(variants[0]))
+    }
+
     forward_to_deserialize_any! {
         bool i8 i16 i32 i128 u8 u16 u32 u64 u128 f32 char bytes byte_buf unit unit_struct newtype_struct tuple_struct
-        enum identifier ignored_any
+        identifier ignored_any
     }
 }
 
@@ -166,7 +175,8 @@ fn with(key: &Key, value: Option<&str>) -> Result<Config, String> {
 
 /// Keys that mean nothing alone; their ranges are tested beside their checks.
 fn stands_alone(key: &Key) -> bool {
-    !key.name().starts_with("place.") && !key.name().starts_with("model.subtree")
+    let together = ["place.", "model.subtree", "position.", "camera.NAME.regions.", "camera.NAME.optics."];
+    !together.iter().any(|prefix| key.name().starts_with(prefix))
 }
 
 fn literal(number: f64) -> String {

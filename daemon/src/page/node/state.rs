@@ -41,7 +41,7 @@ fn camera(shared: &Shared, number: usize) -> Value {
     let sources = &shared.sources;
     let name = sources.cameras.get(number);
     let settings = sources.settings.get();
-    let own = settings.cameras.get(number).copied().unwrap_or_default();
+    let own = settings.cameras.get(number).cloned().unwrap_or_default();
     let status = sources.observer.reported().cameras.into_iter().nth(number).flatten();
     let counts = name.and_then(|name| sources.frames.counts(&sources.cameras).get(name).copied());
     json!({

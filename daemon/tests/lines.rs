@@ -212,7 +212,7 @@ fn nodes_and_recorders_work_unchanged_over_a_bridged_pair_of_brokers() {
         &["-h", "127.0.0.1", "-p", &edge.to_string(), "-r", "-t", "fieldmark/x/info", "-m", "crossed"],
     );
     listener.wait("fieldmark/x/info", |heard| !heard.is_empty());
-    let recorder = recorder(&url, &field.text("events.sqlite"), "one", None, None);
+    let recorder = recorder(&url, "5", &field.text("events.sqlite"), "one", None);
     wait_until_recording(fleet, &field.text("events.sqlite"));
     let mut daemon = field.start();
     listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
@@ -234,14 +234,11 @@ impl Drop for Recorder {
     }
 }
 
-fn recorder(url: &str, out: &str, name: &str, group: Option<&str>, count: Option<u64>) -> Recorder {
+fn recorder(url: &str, version: &str, out: &str, name: &str, group: Option<&str>) -> Recorder {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fieldmark"));
-    command.args(["record", "--broker", url, "--out", out, "--name", name]);
+    command.args(["record", "--broker", url, "--mqtt-version", version, "--out", out, "--name", name]);
     if let Some(group) = group {
         command.args(["--group", group]);
-    }
-    if let Some(count) = count {
-        command.args(["--count", &count.to_string()]);
     }
     Recorder(command.spawn().expect("a recorder"))
 }
@@ -290,17 +287,26 @@ fn assert_exact(out: &str, count: u64) {
 
 #[test]
 fn recorders_that_share_and_die_write_every_event_once() {
+    share_and_die("5");
+}
+
+#[test]
+fn recorders_over_3_1_1_that_share_and_die_write_every_event_once() {
+    share_and_die("3.1.1");
+}
+
+fn share_and_die(version: &str) {
     let port = free_port();
     let _broker = Broker::persistent(port);
     let url = format!("mqtt://127.0.0.1:{port}");
-    let mqtt = format!("[mqtt]\nurl = \"{url}\"\n");
+    let mqtt = format!("[mqtt]\nurl = \"{url}\"\nversion = \"{version}\"\n");
     let field = Field::new(&mqtt, 400, "rate_hz = 200.0\nloop = false", "");
     let out = field.text("events.sqlite");
     let listener = Listener::start(port, "5");
     // Two share the events; both write into the same table, as two processes of one archive.
-    let first = recorder(&url, &out, "one", Some("archive"), None);
+    let first = recorder(&url, version, &out, "one", Some("archive"));
     wait_until_recording(port, &out);
-    let second = recorder(&url, &out, "two", Some("archive"), None);
+    let second = recorder(&url, version, &out, "two", Some("archive"));
     let mut daemon = field.start();
     // One dies on the way; the broker keeps its share until it is back.
     listener.wait(DETECTION, |heard| heard.len() > 30);
@@ -308,7 +314,7 @@ fn recorders_that_share_and_die_write_every_event_once() {
     listener.wait("fieldmark/n1/pond/status", |heard| heard.iter().any(|text| text.contains("ended")));
     field.stop(&mut daemon, &listener);
     let sent = listener.on(DETECTION).len() as u64;
-    let first = recorder(&url, &out, "one", Some("archive"), None);
+    let first = recorder(&url, version, &out, "one", Some("archive"));
     wait_for_rows(&out, sent);
     drop((first, second));
     assert_exact(&out, sent);

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use super::{BrokerArguments, Failure};
 use crate::config::{BrokerUrl, MqttConfig};
-use crate::publish::line::{Happening, Line, Manner};
+use crate::publish::line::{Happening, Line, Manner, NotDelivered};
 
 /// The settings `arguments` stand for.
 pub(super) fn settings(arguments: &BrokerArguments) -> Result<MqttConfig, Failure> {
     let url = BrokerUrl::parse("--broker", &arguments.broker).map_err(Failure::usage)?;
+    let access = arguments.access.clone();
     Ok(MqttConfig {
-        ca_file: arguments.ca_file.clone(),
-        cert_file: arguments.cert_file.clone(),
-        key_file: arguments.key_file.clone(),
-        ..MqttConfig::subscriber(url, arguments.username.clone(), arguments.password_file.clone())
+        version: access.mqtt_version,
+        ca_file: access.ca_file,
+        cert_file: access.cert_file,
+        key_file: access.key_file,
+        ..MqttConfig::subscriber(url, access.username, access.password_file)
     })
 }
 
@@ -43,6 +45,17 @@ pub(super) fn listen(
     })
 }
 
+/// Asks for what comes on `filter`, and tells of a broker that refuses it: waiting for its messages would be in vain.
+pub(super) async fn subscribe(line: &Line, filter: &str) {
+    let Some(receipt) = line.sender().subscribed(filter).await else { return };
+    let filter = filter.to_owned();
+    tokio::spawn(async move {
+        if let Err(NotDelivered::Refused(reason)) = receipt.await {
+            eprintln!("the broker refuses the subscription to {filter}: {reason}; look at its access rules");
+        }
+    });
+}
+
 async fn hear_all(
     mqtt: &MqttConfig,
     filters: &[&str],
@@ -55,7 +68,7 @@ async fn hear_all(
             Happening::Connected(_) => {
                 told = false;
                 for filter in filters {
-                    line.sender().subscribe(filter).await;
+                    subscribe(&line, filter).await;
                 }
             }
             Happening::Message(message) => hear(&message.topic, &message.payload),

@@ -30,6 +30,8 @@ pub use exit::{Failure, conclude};
 #[cfg(test)]
 pub(crate) use record::SCHEMA as RECORD_SCHEMA;
 
+use crate::config::MqttVersion;
+
 /// Names the organism a camera sees, as specifically as it can be sure of, and publishes that over MQTT.
 #[derive(Debug, Parser)]
 #[command(
@@ -192,7 +194,17 @@ struct BrokerArguments {
     /// The broker: mqtt://host:port, mqtts://host:port for TLS, ws:// or wss:// for WebSocket.
     #[arg(long, value_name = "URL", default_value = "mqtt://127.0.0.1:1883", env = "FIELDMARK_BROKER")]
     broker: String,
-    /// User name.
+    #[command(flatten)]
+    access: AccessArguments,
+}
+
+/// How a broker lets one in.
+#[derive(Debug, Clone, Args)]
+struct AccessArguments {
+    /// Version of the protocol that the broker speaks: 5 or 3.1.1.
+    #[arg(long, value_name = "VERSION", default_value = "5")]
+    mqtt_version: MqttVersion,
+    /// User name at the broker.
     #[arg(long)]
     username: Option<String>,
     /// File whose first line is the password.

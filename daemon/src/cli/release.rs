@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use super::listen::{passing_by, settings};
-use super::{BrokerArguments, Failure};
+use super::{AccessArguments, BrokerArguments, Failure};
 use crate::publish::line::Line;
 use crate::release::{
     CHUNK, Depot, Expiries, Outcome, Progress, PublicKey, Repository, RoleName, RoleSetup, Shelf, SigningKey,
@@ -218,33 +218,13 @@ struct OptionalBroker {
     /// Publish on this broker afterwards: mqtt://host:port and so on.
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
-    /// User name for the broker.
-    #[arg(long)]
-    username: Option<String>,
-    /// File whose first line is the password.
-    #[arg(long, value_name = "FILE", requires = "username")]
-    password_file: Option<PathBuf>,
-    /// Certificates to believe, PEM; the system's when absent.
-    #[arg(long, value_name = "FILE")]
-    ca_file: Option<PathBuf>,
-    /// Own certificate, PEM.
-    #[arg(long, value_name = "FILE", requires = "key_file")]
-    cert_file: Option<PathBuf>,
-    /// Its key, PEM.
-    #[arg(long, value_name = "FILE", requires = "cert_file")]
-    key_file: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArguments,
 }
 
 impl OptionalBroker {
     fn given(&self) -> Option<BrokerArguments> {
-        Some(BrokerArguments {
-            broker: self.broker.clone()?,
-            username: self.username.clone(),
-            password_file: self.password_file.clone(),
-            ca_file: self.ca_file.clone(),
-            cert_file: self.cert_file.clone(),
-            key_file: self.key_file.clone(),
-        })
+        Some(BrokerArguments { broker: self.broker.clone()?, access: self.access.clone() })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use super::raw::RawMqtt;
@@ -31,6 +32,20 @@ pub enum MqttVersion {
     V3,
     /// 5.
     V5,
+}
+
+impl FromStr for MqttVersion {
+    type Err = &'static str;
+
+    /// # Errors
+    /// If it is neither of them; says what to give.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "5" => Ok(Self::V5),
+            "3.1.1" => Ok(Self::V3),
+            _ => Err("give \"5\" or \"3.1.1\""),
+        }
+    }
 }
 
 impl Transport {
@@ -188,11 +203,9 @@ pub(super) fn mqtt(raw: RawMqtt, embedded: Option<SocketAddr>) -> Result<MqttCon
         }
     };
     check_together(&raw, &url)?;
-    let version = match raw.version.as_deref().unwrap_or("5") {
-        "5" => MqttVersion::V5,
-        "3.1.1" => MqttVersion::V3,
-        other => return refuse("mqtt.version", format!("{other:?}"), "give \"5\" or \"3.1.1\""),
-    };
+    let text = raw.version.as_deref().unwrap_or("5");
+    let version =
+        text.parse::<MqttVersion>().or_else(|rule| refuse("mqtt.version", format!("{text:?}"), rule))?;
     let metered = raw.metered.unwrap_or(false);
     let batch = raw.batch_s.unwrap_or(if metered { METERED_BATCH } else { 0.0 });
     let seconds = |key: &str, value| {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::listen::settings;
+use super::listen::{settings, subscribe};
 use super::{BrokerArguments, Failure};
 use crate::config::MqttConfig;
 use crate::publish::line::{Happening, Incoming, Line, Manner};
@@ -36,10 +36,11 @@ pub(super) struct RecordArguments {
     /// What is written to --out.
     #[arg(long, value_enum, default_value_t = Format::Sqlite)]
     format: Format,
-    /// Name of this recorder at the broker, which keeps a week of events for it while it is away.
+    /// Name of this recorder at the broker, which keeps a week of events for it while it is away; over MQTT 3.1.1, as
+    /// many as the broker is set to keep.
     #[arg(long, default_value = "record")]
     name: String,
-    /// Share the events with the other recorders of this group (MQTT 5 shared subscription).
+    /// Share the events with the other recorders of this group, where the broker has shared subscriptions.
     #[arg(long)]
     group: Option<String>,
     /// End when this many events are recorded.
@@ -133,7 +134,7 @@ async fn record(
             match happening {
                 Happening::Connected(_) => {
                     told = false;
-                    line.sender().subscribe(&filter).await;
+                    subscribe(&line, &filter).await;
                 }
                 Happening::Lost(lost) if !told => {
                     told = true;

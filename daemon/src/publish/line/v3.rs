@@ -31,7 +31,7 @@ pub(super) fn open(
     events.set_network_options(network);
     let keep = !mqtt.session_expiry.is_zero();
     let acks = manner.manual_acks.then(|| client.clone());
-    let polling = tokio::spawn(poll(events, tell, keep, acks));
+    let polling = tokio::spawn(poll(events, tell, keep, manner.resume, acks));
     Ok((client, polling))
 }
 
@@ -66,7 +66,7 @@ fn options(mqtt: &MqttConfig, manner: &Manner) -> Result<MqttOptions, LineError>
         .set_keep_alive(u16::try_from(mqtt.keep_alive.as_secs()).unwrap_or(u16::MAX))
         .set_max_packet_size(mqtt.max_packet as usize, mqtt.max_packet as usize);
     options.try_set_inflight(mqtt.in_flight).map_err(|error| refused(&error))?;
-    options.try_set_clean_session(true).map_err(|error| refused(&error))?;
+    options.try_set_clean_session(!manner.resume).map_err(|error| refused(&error))?;
     if manner.manual_acks {
         options.set_ack_mode(AckMode::Manual);
     }
@@ -111,6 +111,7 @@ async fn poll(
     mut events: EventLoop,
     tell: mpsc::Sender<Happening>,
     keep_session: bool,
+    resume: bool,
     acks: Option<AsyncClient>,
 ) {
     let mut pauses = Pauses::new();
@@ -129,7 +130,7 @@ async fn poll(
             Err(ConnectionError::RequestsDone) => return,
             Err(error) => {
                 // A broker that keeps the session sends what cannot be read again and again.
-                if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) {
+                if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) && !resume {
                     tracing::error!(
                         "a message for this node cannot be read: the broker is asked to forget what it keeps"
                     );

@@ -1,5 +1,6 @@
 """fieldmark's preparation beside a plain DuckDB script with the same rules, on one archive: time, peak memory, counts."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -11,11 +12,12 @@ from pathlib import Path
 # Rows that are none are skipped by the reader; names are cleaned with expressions where fieldmark parses them; the tree
 # is not mended (ranks that a row lacks stay blank).
 DUCKDB = """
-import duckdb, sys
+import duckdb, os, sys
 folder, out = sys.argv[1:]
-db = duckdb.connect()
-db.execute("SET enable_progress_bar=false; SET max_temp_directory_size='16GB'")
-db.execute("SET memory_limit='1800MB'; SET threads=2; SET preserve_insertion_order=false; SET temp_directory='%s'" % (out + "/spill"))
+db = duckdb.connect(out + '/tables.db')
+memory = os.environ.get('DUCKDB_MEMORY', '1800MB')
+db.execute("SET enable_progress_bar=false; SET memory_limit='%s'; SET threads=2;" % memory)
+db.execute(" SET preserve_insertion_order=false; SET temp_directory='%s'" % (out + "/spill"))
 csv = "delim='\\t', quote='', escape='', header=true, all_varchar=true, ignore_errors=true, null_padding=false"
 db.execute(f'''
 CREATE TABLE occurrence AS
@@ -38,6 +40,51 @@ COPY (SELECT image, genus, species, observation, observer, licence, attribution,
 TO '{out}/samples.parquet' (FORMAT parquet, COMPRESSION zstd)''')
 print(db.execute(f"SELECT count(*) FROM '{out}/samples.parquet'").fetchone()[0])
 """
+
+# DataFusion's reader ends at the first row with a stray separator: it gets copies of the tables without rows that are none.
+DATAFUSION = """
+import sys
+from datafusion import RuntimeEnvBuilder, SessionConfig, SessionContext
+folder, out = sys.argv[1:]
+runtime = RuntimeEnvBuilder().with_temp_file_path(out).with_fair_spill_pool(1800 << 20)
+db = SessionContext(SessionConfig().with_target_partitions(2), runtime)
+for name in ('occurrence', 'multimedia'):
+    columns = ', '.join('"%s" VARCHAR' % cell for cell in open(f'{folder}/{name}.txt').readline().rstrip().split('\\t'))
+    db.sql(f"CREATE EXTERNAL TABLE {name}_file ({columns}) STORED AS CSV LOCATION '{folder}/{name}.txt' "
+           "OPTIONS ('format.has_header' 'true', 'format.delimiter' '\\t', 'format.quote' '\\x01')").collect()
+db.sql(f'''
+COPY (
+WITH occurrence AS (
+  SELECT "gbifID" AS id, min(kingdom) AS kingdom, min(genus) AS genus, min(coalesce(species, '')) AS species, min("recordedBy") AS observer
+  FROM occurrence_file
+  WHERE "occurrenceStatus" <> 'ABSENT' AND kingdom NOT LIKE 'incertae%' AND "scientificName" NOT LIKE '%×%'
+  GROUP BY "gbifID"),
+picture AS (
+  SELECT o.genus, o.species, o.id AS observation, o.observer, m.identifier AS image, min(m.license) AS licence, min(m."rightsHolder") AS attribution
+  FROM multimedia_file m JOIN occurrence o ON m."gbifID" = o.id
+  WHERE m.type = 'StillImage' AND m.format = 'image/jpeg' AND m.identifier LIKE 'http%'
+  GROUP BY o.genus, o.species, o.id, o.observer, m.identifier),
+enough AS (SELECT genus, species FROM picture GROUP BY genus, species HAVING count(*) >= 5)
+SELECT image, p.genus, p.species, observation, observer, licence, attribution,
+  CASE WHEN right(observation, 1) < '2' THEN 'validation' ELSE 'training' END AS split
+FROM picture p LEFT SEMI JOIN (SELECT DISTINCT genus, species FROM (
+  SELECT genus, species FROM enough UNION ALL SELECT genus, '' FROM enough)) e ON e.genus = p.genus AND e.species = p.species
+ORDER BY p.genus, p.species, observation)
+TO '{out}/samples.parquet' STORED AS PARQUET OPTIONS ('format.compression' 'zstd(1)')''').collect()
+print(db.read_parquet(f'{out}/samples.parquet').count())
+"""
+
+
+def without_what_is_no_row(archive, folder):
+    """Copies of the tables with rows only."""
+    folder.mkdir(exist_ok=True)
+    for name in ("occurrence.txt", "multimedia.txt"):
+        with open(archive / name, "rb") as table, open(folder / name, "wb") as copy:
+            separators = None
+            for line in table:
+                separators = separators or line.count(b"\t")
+                if line.count(b"\t") == separators and b"\xff" not in line:
+                    copy.write(line)
 
 
 def run(command):
@@ -76,11 +123,18 @@ def main():
     print("counts exact" if not wrong else f"COUNTS DIFFER: {wrong}")
 
     shutil.rmtree(folder / "set")
-    (folder / "duckdb").mkdir(exist_ok=True)
-    script = [sys.executable, "-c", DUCKDB, str(archive), str(folder / "duckdb")]
-    other, other_memory, other_cpu, output = run(script)
-    print(f"DuckDB: {other:.1f} s, {other_cpu:.1f} s of processor, peak {other_memory:.0f} MiB, {output.strip()} pictures kept")
-    print(f"time {seconds / other:.2f}, processor {cpu / other_cpu:.2f}, memory {memory / other_memory:.2f} of DuckDB's")
+    for name, script, source in ("DuckDB", DUCKDB, archive), ("DataFusion", DATAFUSION, folder / "rows"):
+        if importlib.util.find_spec(name.lower()) is None:
+            print(f"{name} is not installed: not compared")
+            continue
+        if source != archive:
+            without_what_is_no_row(archive, source)
+        out = folder / "other"
+        out.mkdir(exist_ok=True)
+        other, other_memory, other_cpu, output = run([sys.executable, "-c", script, str(source), str(out)])
+        print(f"{name}: {other:.1f} s, {other_cpu:.1f} s of processor, peak {other_memory:.0f} MiB, {output.strip()} pictures kept")
+        print(f"  time {seconds / other:.2f}, processor {cpu / other_cpu:.2f}, memory {memory / other_memory:.2f} of {name}'s")
+        shutil.rmtree(out)
     sys.exit(bool(wrong) or memory >= 2048)
 
 

@@ -12,6 +12,8 @@ pub enum Reason {
     ControlCharacter,
     /// More or fewer cells than the header: a stray separator.
     WrongNumberOfCells,
+    /// A quote that is closed nowhere near: the row is its first line, the next begins on the second.
+    UnclosedQuote,
     /// No identifier.
     NoId,
     /// An identifier that an earlier row has.
@@ -62,11 +64,12 @@ pub enum Reason {
 
 impl Reason {
     /// All of them, in order.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::LineTooLong,
         Self::NotUtf8,
         Self::ControlCharacter,
         Self::WrongNumberOfCells,
+        Self::UnclosedQuote,
         Self::NoId,
         Self::DuplicateId,
         Self::Absent,
@@ -100,6 +103,7 @@ impl Reason {
             Self::NotUtf8 => "not_utf8",
             Self::ControlCharacter => "control_character",
             Self::WrongNumberOfCells => "wrong_number_of_cells",
+            Self::UnclosedQuote => "unclosed_quote",
             Self::NoId => "no_id",
             Self::DuplicateId => "duplicate_id",
             Self::Absent => "absent",
@@ -141,6 +145,6 @@ mod tests {
         for reason in Reason::ALL {
             assert_eq!(Reason::numbered(reason as u8), Some(reason));
         }
-        assert_eq!(Reason::numbered(27), None);
+        assert_eq!(Reason::numbered(28), None);
     }
 }

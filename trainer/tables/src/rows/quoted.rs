@@ -10,10 +10,15 @@ use crate::Reason;
 /// Cells that no row has.
 const MOST_CELLS: usize = 1 << 14;
 
+/// Bytes that are read at once.
+const FILL: usize = 1 << 16;
+
 pub(super) struct Quoted<R> {
     reader: R,
     parser: Reader,
     input: Vec<u8>,
+    /// Where the present row begins: its bytes are kept, for the next begins on its second line if it is none.
+    start: usize,
     used: usize,
     output: Vec<u8>,
     ends: Vec<usize>,
@@ -27,6 +32,7 @@ impl<R: Read> Quoted<R> {
             reader,
             parser: ReaderBuilder::new().delimiter(delimiter).build(),
             input: Vec::new(),
+            start: 0,
             used: 0,
             output: vec![0; LONGEST_ROW],
             ends: vec![0; MOST_CELLS],
@@ -57,21 +63,14 @@ impl<R: Read> Quoted<R> {
 
     /// Appends one row and gives its line.
     fn row(&mut self, text: &mut Vec<u8>, ends: &mut Vec<u32>) -> io::Result<Option<Result<u64, Fault>>> {
-        let (mut written, mut cells, mut too_long) = (0, 0, false);
-        let mut line = None;
+        self.begin()?;
+        let line = self.parser.line();
+        let (mut written, mut cells) = (0, 0);
         loop {
             if self.used == self.input.len() && !self.ended {
                 self.fill()?;
             }
-            // Empty lines before a row are not its own.
-            if line.is_none() {
-                self.skip_blank();
-                if self.used == self.input.len() && !self.ended {
-                    continue;
-                }
-                line = Some(self.parser.line());
-            }
-            let at = line.unwrap_or_default();
+            let at_end = self.used == self.input.len();
             let (result, read, wrote, ended) = self.parser.read_record(
                 &self.input[self.used..],
                 &mut self.output[written..],
@@ -83,39 +82,71 @@ impl<R: Read> Quoted<R> {
             match result {
                 ReadRecordResult::InputEmpty => {}
                 ReadRecordResult::OutputFull | ReadRecordResult::OutputEndsFull => {
-                    (too_long, written, cells) = (true, 0, 0);
+                    return self.leave(line).map(|fault| Some(Err(fault)));
                 }
-                ReadRecordResult::Record if too_long => {
-                    return Ok(Some(Err(Fault { line: at, reason: Reason::LineTooLong, cells: 0 })));
+                ReadRecordResult::Record if at_end && self.is_open() => {
+                    return self.leave(line).map(|fault| Some(Err(fault)));
                 }
                 ReadRecordResult::Record => {
-                    let start = 0;
-                    text.extend_from_slice(&self.output[start..written]);
+                    text.extend_from_slice(&self.output[..written]);
                     ends.extend(self.ends[..cells].iter().map(|&end| end as u32));
-                    return Ok(Some(Ok(at)));
+                    return Ok(Some(Ok(line)));
                 }
                 ReadRecordResult::End => {
                     self.finished = true;
-                    let fault = Fault { line: at, reason: Reason::LineTooLong, cells: 0 };
-                    return Ok(too_long.then_some(Err(fault)));
+                    return Ok(None);
                 }
             }
         }
     }
 
-    fn skip_blank(&mut self) {
-        while let Some(b'\n' | b'\r') = self.input.get(self.used) {
-            if self.input[self.used] == b'\n' {
-                self.parser.set_line(self.parser.line() + 1);
+    /// Goes to the beginning of a row: empty lines before it are not its own.
+    fn begin(&mut self) -> io::Result<()> {
+        loop {
+            while let Some(&byte @ (b'\n' | b'\r')) = self.input.get(self.used) {
+                if byte == b'\n' {
+                    self.parser.set_line(self.parser.line() + 1);
+                }
+                self.used += 1;
             }
-            self.used += 1;
+            self.start = self.used;
+            if self.used < self.input.len() || self.ended {
+                return Ok(());
+            }
+            self.fill()?;
         }
     }
 
+    /// Whether the row that ends with the file has several lines because its quote was never closed.
+    fn is_open(&self) -> bool {
+        let row = &self.input[self.start..];
+        let several = memchr::memchr(b'\n', row).is_some_and(|end| end + 1 < row.len());
+        several && memchr::memchr_iter(b'"', row).count() % 2 == 1
+    }
+
+    /// Leaves the row that begins on `line` for the line behind it.
+    fn leave(&mut self, line: u64) -> io::Result<Fault> {
+        let several = memchr::memchr(b'\n', &self.input[self.start..self.used]).is_some();
+        let reason = if several { Reason::UnclosedQuote } else { Reason::LineTooLong };
+        self.used = self.start;
+        let mut end = memchr::memchr(b'\n', &self.input[self.used..]);
+        while end.is_none() && !self.ended {
+            self.start = self.input.len();
+            self.fill()?;
+            end = memchr::memchr(b'\n', &self.input[self.used..]);
+        }
+        self.used = end.map_or(self.input.len(), |end| self.used + end + 1);
+        self.parser.reset();
+        self.parser.set_line(line + 1);
+        Ok(Fault { line, reason, cells: 0 })
+    }
+
+    /// Reads on; what lies before the row is forgotten.
     fn fill(&mut self) -> io::Result<()> {
-        self.input.clear();
-        self.used = 0;
-        let read = (&mut self.reader).take(1 << 16).read_to_end(&mut self.input)?;
+        self.input.drain(..self.start);
+        self.used = self.used.saturating_sub(self.start);
+        self.start = 0;
+        let read = (&mut self.reader).take(FILL as u64).read_to_end(&mut self.input)?;
         self.ended = read == 0;
         Ok(())
     }

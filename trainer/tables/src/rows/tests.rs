@@ -65,10 +65,23 @@ fn hostile_rows_are_told_with_their_lines_and_the_rest_is_read() {
 }
 
 #[test]
-fn a_quote_that_is_never_closed_costs_one_row() {
-    let mut text = b"a,b\nc,\"d\n".to_vec();
-    text.extend(b"e,f\n".repeat(600_000));
-    assert_eq!(read(&text, Dialect::CSV, 1), [(1, cells(&["a", "b"])), (2, Err(Reason::LineTooLong))]);
+fn a_quote_that_is_never_closed_costs_its_own_line() {
+    // More rows than a row may be long, and fewer: the first is left when it is too long, the second at the end.
+    for rows in [600_000, 3] {
+        let mut text = b"a,b\nc,\"d\n".to_vec();
+        text.extend(b"e,f\n".repeat(rows));
+        let read = read(&text, Dialect::CSV, 1);
+        assert_eq!(read.len(), rows + 2);
+        assert_eq!(read[..2], [(1, cells(&["a", "b"])), (2, Err(Reason::UnclosedQuote))]);
+        assert!((3..).zip(&read[2..]).all(|(line, row)| *row == (line, cells(&["e", "f"]))));
+    }
+}
+
+#[test]
+fn a_quote_that_is_closed_at_the_end_of_the_file_is_closed() {
+    let expected = [(1, cells(&["a", "b\nc"])), (3, cells(&["d", "e\"f"]))];
+    assert_eq!(read(b"a,\"b\nc\"\nd,e\"f", Dialect::CSV, 1), expected);
+    assert_eq!(read(b"a,\"b\nc\"", Dialect::CSV, 1), expected[..1]);
 }
 
 #[test]

@@ -6,31 +6,34 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 # Rows that are none are skipped by the reader; names are cleaned with expressions where fieldmark parses them; the tree
-# is not mended (ranks that a row lacks stay blank).
+# is not mended (ranks that a row lacks stay blank); of an identifier that comes twice only a row that is the same is dropped.
 DUCKDB = """
-import duckdb, os, sys
+import duckdb, os, shutil, sys
 folder, out = sys.argv[1:]
 db = duckdb.connect(out + '/tables.db')
 memory = os.environ.get('DUCKDB_MEMORY', '1800MB')
-db.execute("SET enable_progress_bar=false; SET memory_limit='%s'; SET threads=2;" % memory)
-db.execute(" SET preserve_insertion_order=false; SET temp_directory='%s'" % (out + "/spill"))
+# Nobody else's disk is filled: half of what is free.
+spill = '%d MiB' % (shutil.disk_usage(out).free >> 21)
+db.execute("SET enable_progress_bar=false; SET threads=2; SET preserve_insertion_order=false")
+db.execute(f"SET memory_limit='{memory}'; SET temp_directory='{out}/spill'; SET max_temp_directory_size='{spill}'")
 csv = "delim='\\t', quote='', escape='', header=true, all_varchar=true, ignore_errors=true, null_padding=false"
 db.execute(f'''
 CREATE TABLE occurrence AS
-SELECT "gbifID" AS id, min(kingdom) AS kingdom, min(genus) AS genus, min(coalesce(species, '')) AS species, min("recordedBy") AS observer
+SELECT DISTINCT "gbifID" AS id, genus, coalesce(species, '') AS species, "recordedBy" AS observer
 FROM read_csv('{folder}/occurrence.txt', {csv})
 WHERE "occurrenceStatus" <> 'ABSENT' AND kingdom NOT LIKE 'incertae%' AND "scientificName" NOT LIKE '%×%'
-GROUP BY "gbifID"''')
+''')
 db.execute(f'''
 CREATE TABLE picture AS
-SELECT o.genus, o.species, o.id AS observation, o.observer, m.identifier AS image, min(m.license) AS licence, min(m."rightsHolder") AS attribution
+SELECT DISTINCT o.genus, o.species, o.id AS observation, o.observer, m.identifier AS image, m.license AS licence, m."rightsHolder" AS attribution
 FROM read_csv('{folder}/multimedia.txt', {csv}) m JOIN occurrence o ON m."gbifID" = o.id
 WHERE m.type = 'StillImage' AND m.format = 'image/jpeg' AND m.identifier LIKE 'http%'
-GROUP BY ALL''')
+''')
 db.execute("CREATE TABLE enough AS SELECT genus, species FROM picture GROUP BY ALL HAVING count(*) >= 5")
 db.execute(f'''
 COPY (SELECT image, genus, species, observation, observer, licence, attribution,
@@ -55,15 +58,13 @@ for name in ('occurrence', 'multimedia'):
 db.sql(f'''
 COPY (
 WITH occurrence AS (
-  SELECT "gbifID" AS id, min(kingdom) AS kingdom, min(genus) AS genus, min(coalesce(species, '')) AS species, min("recordedBy") AS observer
+  SELECT DISTINCT "gbifID" AS id, genus, coalesce(species, '') AS species, "recordedBy" AS observer
   FROM occurrence_file
-  WHERE "occurrenceStatus" <> 'ABSENT' AND kingdom NOT LIKE 'incertae%' AND "scientificName" NOT LIKE '%×%'
-  GROUP BY "gbifID"),
+  WHERE "occurrenceStatus" <> 'ABSENT' AND kingdom NOT LIKE 'incertae%' AND "scientificName" NOT LIKE '%×%'),
 picture AS (
-  SELECT o.genus, o.species, o.id AS observation, o.observer, m.identifier AS image, min(m.license) AS licence, min(m."rightsHolder") AS attribution
+  SELECT DISTINCT o.genus, o.species, o.id AS observation, o.observer, m.identifier AS image, m.license AS licence, m."rightsHolder" AS attribution
   FROM multimedia_file m JOIN occurrence o ON m."gbifID" = o.id
-  WHERE m.type = 'StillImage' AND m.format = 'image/jpeg' AND m.identifier LIKE 'http%'
-  GROUP BY o.genus, o.species, o.id, o.observer, m.identifier),
+  WHERE m.type = 'StillImage' AND m.format = 'image/jpeg' AND m.identifier LIKE 'http%'),
 enough AS (SELECT genus, species FROM picture GROUP BY genus, species HAVING count(*) >= 5)
 SELECT image, p.genus, p.species, observation, observer, licence, attribution,
   CASE WHEN right(observation, 1) < '2' THEN 'validation' ELSE 'training' END AS split
@@ -87,14 +88,19 @@ def without_what_is_no_row(archive, folder):
                     copy.write(line)
 
 
-def run(command):
-    """Seconds, peak memory in MiB, seconds of processor, standard output."""
+def run(command, longest=None):
+    """Seconds, peak memory in MiB, seconds of processor, standard output; nothing if it fails or takes `longest` seconds."""
     before = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    timer = threading.Timer(longest, process.kill) if longest else None
+    if timer:
+        timer.start()
     output = process.stdout.read()
     _, status, usage = os.wait4(process.pid, 0)
+    if timer:
+        timer.cancel()
     if status:
-        sys.exit(f"{command[0]} failed")
+        return None
     return time.monotonic() - before, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, output
 
 
@@ -105,7 +111,10 @@ def main():
     size = sum((archive / name).stat().st_size for name in ("occurrence.txt", "multimedia.txt"))
     print(f"{expected['occurrences']['rows']} occurrences, {expected['media']['rows']} pictures, {size / 1e9:.1f} GB")
 
-    seconds, memory, cpu, output = run([trainer, "prepare", str(archive), "--out", str(folder / "set"), "--json"])
+    result = run([trainer, "prepare", str(archive), "--out", str(folder / "set"), "--json"])
+    if result is None:
+        sys.exit("fieldmark-trainer prepare failed")
+    seconds, memory, cpu, output = result
     report = json.loads(output)
     files = {file["file"]: file for file in report["files"]}
     wrong = []
@@ -131,10 +140,14 @@ def main():
             without_what_is_no_row(archive, source)
         out = folder / "other"
         out.mkdir(exist_ok=True)
-        other, other_memory, other_cpu, output = run([sys.executable, "-c", script, str(source), str(out)])
+        result = run([sys.executable, "-c", script, str(source), str(out)], longest=10 * seconds + 60)
+        shutil.rmtree(out)
+        if result is None:
+            print(f"{name} failed, or took more than {10 * seconds + 60:.0f} s")
+            continue
+        other, other_memory, other_cpu, output = result
         print(f"{name}: {other:.1f} s, {other_cpu:.1f} s of processor, peak {other_memory:.0f} MiB, {output.strip()} pictures kept")
         print(f"  time {seconds / other:.2f}, processor {cpu / other_cpu:.2f}, memory {memory / other_memory:.2f} of {name}'s")
-        shutil.rmtree(out)
     sys.exit(bool(wrong) or memory >= 2048)
 
 

@@ -13,5 +13,5 @@ fuzz_target!(|text: &str| {
     }
     let mut gathered = Gathered::default();
     gathered.take(names);
-    mend(&gathered, OddTaxonomy::Mend);
+    let _ = mend(&gathered, OddTaxonomy::Mend);
 });

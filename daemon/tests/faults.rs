@@ -6,10 +6,9 @@ mod field;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::process::Command;
 use std::time::Duration;
 
-use field::{Broker, Daemon, Field, Gate, Listener, free_port};
+use field::{Broker, Daemon, Field, Gate, Listener, SmallDisk, free_port};
 use serde_json::Value;
 
 const DETECTION: &str = "fieldmark/n1/pond/detection";
@@ -200,24 +199,6 @@ fn a_narrow_link_that_loses_packets_and_breaks_delivers_everything() {
     assert_eq!(tally.lost, 0);
 }
 
-/// A file system of its own; `None` where mounting is not allowed.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn mount(path: std::path::PathBuf) -> Option<Self> {
-        std::fs::create_dir_all(&path).expect("a folder");
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(&path).status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(path))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
     let port = free_port();
@@ -225,11 +206,11 @@ fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
     let gate = Gate::new(port, 0, 0);
     gate.open();
     let folder = tempfile::tempdir().expect("a folder");
-    let Some(disk) = SmallDisk::mount(folder.path().join("small")) else {
+    let Some(disk) = SmallDisk::mount(folder.path().join("small"), "1m") else {
         println!("not run: this user may not mount a tmpfs");
         return;
     };
-    let outbox = format!("[outbox]\nfolder = {:?}\nmemory = 200\n", disk.0);
+    let outbox = format!("[outbox]\nfolder = {:?}\nmemory = 200\n", disk.path());
     let field = behind(&gate, 2, "rate_hz = 50.0", &outbox);
     let listener = Listener::start(port, "311");
     let mut daemon = field.start();
@@ -238,7 +219,7 @@ fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
     };
     listener.wait(METRICS, |heard| heard.last().is_some_and(|text| parsed(text)["queue"]["durable"] == true));
     // Whatever is left of the disk goes to somebody else.
-    let mut filler = std::fs::File::create(disk.0.join("filler")).expect("a file");
+    let mut filler = std::fs::File::create(disk.path().join("filler")).expect("a file");
     while filler.write_all(&[0; 512]).is_ok() {}
     listener.wait(METRICS, |_| queue("durable") == false);
     let heard = listener.on(DETECTION).len();
@@ -250,7 +231,7 @@ fn a_full_disk_stops_nothing_and_is_used_again_when_there_is_room() {
     gate.open();
     listener.wait(METRICS, |_| queue("dropped")["detection"]["memory"].as_u64() > Some(0));
     drop(filler);
-    std::fs::remove_file(disk.0.join("filler")).expect("remove");
+    std::fs::remove_file(disk.path().join("filler")).expect("remove");
     listener.wait(METRICS, |_| queue("durable") == true);
     stop(&mut daemon, &field, &listener);
     let counted = queue("dropped")["detection"]["memory"].as_u64().expect("a count");

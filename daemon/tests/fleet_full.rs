@@ -25,6 +25,12 @@ fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
 
+/// Phases and how often each was met.
+fn told(phases: &std::collections::BTreeMap<String, u32>) -> String {
+    let phases: Vec<_> = phases.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
+    phases.join(", ")
+}
+
 /// Waits until `node` answers with a model, and gives its version.
 fn answers(listener: &Listener, node: &Node, since: usize) -> String {
     let topic = format!("fieldmark/{}/pond/detection", node.name);
@@ -58,7 +64,7 @@ fn two_hundred_kills_at_random_moments() {
     let office = Office::new(port);
     let rules = format!("shadow_s = 0.7\nprobation_s = 0.7\n{PATIENT}");
     let mut node = office.node("n1", &rules);
-    let mut listener = Listener::start(port, "311");
+    let mut listener = Listener::of_node(port, "n1");
     let (mut dice, mut kills, mut minor) = (Dice(0x9E37_79B9_7F4A_7C15), 0, 0);
     let mut phases: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();
     node.start();
@@ -76,7 +82,7 @@ fn two_hundred_kills_at_random_moments() {
             kills += 1;
             *phases.entry(node.phase()).or_default() += 1;
             // What is counted afterwards came from this start.
-            listener = Listener::start(port, "311");
+            listener = Listener::of_node(port, "n1");
             let before = count(&listener, &node);
             node.start();
             let version = answers(&listener, &node, before);
@@ -90,12 +96,8 @@ fn two_hundred_kills_at_random_moments() {
         assert_eq!(output.code, Some(0), "{output:?}\n{}", node.log());
         assert_eq!(answers(&listener, &node, count(&listener, &node)), new);
     }
-    let phases: Vec<_> = phases.iter().map(|(phase, count)| format!("{phase} {count}")).collect();
     note(
-        &format!(
-            "{kills} kills -9 of one node during {minor} updates; phases it was in: {}",
-            phases.join(", ")
-        ),
+        &format!("{kills} kills -9 of one node during {minor} updates; phases it was in: {}", told(&phases)),
         &format!("after each the old or the new model answered; {minor} of {minor} updates were confirmed"),
     );
 }
@@ -115,6 +117,7 @@ fn three_nodes_killed_in_every_state() {
     }
     let way = ["downloading", "verifying", "building", "self-test", "shadow", "active", "confirmed"];
     let mut met = Vec::new();
+    let mut phases: std::collections::BTreeMap<String, u32> = std::collections::BTreeMap::new();
     for (round, phase) in way.iter().enumerate() {
         let minor = round as u64 + 1;
         office.release(minor, Flaw::None, 2_000_000);
@@ -138,6 +141,7 @@ fn three_nodes_killed_in_every_state() {
             };
             nodes[which].kill();
             met.push((minor, which));
+            *phases.entry(nodes[which].phase()).or_default() += 1;
             let before = count(&listener, &nodes[which]);
             nodes[which].start();
             let version = answers(&listener, &nodes[which], before);
@@ -147,9 +151,11 @@ fn three_nodes_killed_in_every_state() {
         let output = driver.wait();
         assert_eq!(output.code, Some(0), "{phase}: {output:?}");
     }
+    let unmet: Vec<_> = way.iter().filter(|phase| !phases.contains_key(**phase)).collect();
+    assert!(unmet.is_empty(), "killed in {phases:?}, never in {unmet:?}");
     note(
-        "kill -9 of each of three nodes in each of 7 states",
-        "every rollout ended with three confirmed nodes",
+        &format!("kill -9 of each of three nodes, seven rollouts; phases they were in: {}", told(&phases)),
+        "after each the old or the new model answered; every rollout ended with three confirmed nodes",
     );
 }
 
@@ -189,6 +195,65 @@ fn counter(port: u16, name: &str) -> u64 {
         .output()
         .expect("mosquitto_sub");
     String::from_utf8_lossy(&output.stdout).trim().parse().expect("a number")
+}
+
+/// `messages` of the release, chunks and index, as mosquitto_sub fetches them.
+fn plain_download(port: u16, messages: u64) {
+    let status = std::process::Command::new("mosquitto_sub")
+        .args([
+            "-h",
+            "127.0.0.1",
+            "-p",
+            &port.to_string(),
+            "-q",
+            "1",
+            "-C",
+            &messages.to_string(),
+            "-W",
+            "60",
+        ])
+        .args(["-t", "fieldmark/release/targets/+/+", "-N"])
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(status.expect("mosquitto_sub").success());
+}
+
+#[test]
+#[ignore = "minutes: tests/fleet/run"]
+fn a_broken_model_rolls_back_on_every_canary() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let office = Office::new(port);
+    let rules = "shadow_s = 0.0\nprobation_s = 30.0\nmax_failures = 3";
+    let mut nodes: Vec<_> = (1..=8).map(|number| office.node(&format!("n{number}"), rules)).collect();
+    let listener = Listener::start(port, "311");
+    nodes.iter_mut().for_each(Node::start);
+    for node in &nodes {
+        answers(&listener, node, 0);
+    }
+    office.release(1, Flaw::NotNumbersForGreen, 0);
+    // More failures are allowed than there are nodes: it is the whole stage's that stop it.
+    let output =
+        office.roll_out("toy@1.1.0", &["--stages", "50,100", "--hold", "0s", "--max-failures", "9"]).wait();
+    assert_eq!(output.code, Some(1), "{output:?}");
+    let rolled: Vec<_> = nodes.iter().filter(|node| node.phase() == "rolled-back").collect();
+    let canaries = rolled.len();
+    let said = format!("{canaries} of {canaries} nodes failed");
+    assert!((1..nodes.len()).contains(&canaries) && output.err.contains(&said), "{output:?}");
+    for node in &nodes {
+        assert!(
+            ["rolled-back", "running", "offered", ""].contains(&node.phase().as_str()),
+            "{}",
+            node.phase()
+        );
+        assert_eq!(answers(&listener, node, count(&listener, node)), "1.0.0");
+    }
+    note(
+        &format!("a broken model at 50 % of {} nodes", nodes.len()),
+        &format!(
+            "{canaries} of {canaries} canaries rolled back, the others never began, the rollout stopped"
+        ),
+    );
 }
 
 #[test]
@@ -232,7 +297,12 @@ fn a_hundred_nodes_on_one_broker() {
         threads.block_on(fetch(port, root.clone(), folder.path().join(&name), name.clone()));
     }
     let one_by_one = begun.elapsed();
-    // The plain way: the same chunks, one subscriber, all at once, nothing checked and nothing kept.
+    // The plain way: the same messages by somebody else's client, nothing checked and nothing kept.
+    let begun = Instant::now();
+    for _ in 0..NODES {
+        plain_download(port, package.div_ceil(u64::from(fieldmark_daemon::release::CHUNK)) + 1);
+    }
+    let plain = begun.elapsed();
     let ratio = wire / package as f64;
     note(
         &format!(
@@ -241,12 +311,16 @@ fn a_hundred_nodes_on_one_broker() {
         &format!("{wire:.0}, {ratio:.4} times the package"),
     );
     note(
-        &format!("the same: time of all {NODES} at once, beside one after the other"),
         &format!(
-            "{:.1} s, {:.1} s: {:.2} times",
+            "the same: time of all {NODES} at once, beside one after the other, beside mosquitto_sub one after the other"
+        ),
+        &format!(
+            "{:.1} s, {:.1} s, {:.1} s: {:.2} times, {:.2} times",
             together.as_secs_f64(),
             one_by_one.as_secs_f64(),
-            together.as_secs_f64() / one_by_one.as_secs_f64()
+            plain.as_secs_f64(),
+            together.as_secs_f64() / one_by_one.as_secs_f64(),
+            together.as_secs_f64() / plain.as_secs_f64()
         ),
     );
     assert!(ratio <= 1.05, "{ratio}");

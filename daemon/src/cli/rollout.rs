@@ -225,6 +225,13 @@ async fn driven(mut coordinator: Coordinator) -> Result<(), Failure> {
             Err(anyhow::anyhow!("stopped: {reason}; fieldmark rollback takes the nodes back that run it")
                 .into())
         }
+        Some(desired) if desired.state == RolloutState::Aborted => Err(anyhow::anyhow!(
+            "aborted: no further node begins; fieldmark rollback takes the nodes back that run it"
+        )
+        .into()),
+        Some(desired) if desired.state == RolloutState::RolledBack => {
+            Err(anyhow::anyhow!("rolled back: the nodes return to the model before").into())
+        }
         _ => Ok(()),
     }
 }

@@ -11,6 +11,7 @@ use super::Failure;
 use crate::config;
 use crate::decide::Decider;
 use crate::engine::LoadedModel;
+use crate::service::peak_rss_bytes;
 use crate::update::TrialReport;
 
 /// Times a picture is shown for the latency.
@@ -49,7 +50,7 @@ pub(super) fn execute(arguments: &TrialArguments) -> Result<(), Failure> {
         largest_difference: tested.largest_difference,
         tolerance: tested.tolerance,
         latency_ms: latencies.get(ROUNDS / 2).copied().unwrap_or_default(),
-        peak_memory: peak_memory(),
+        peak_memory: peak_rss_bytes().unwrap_or_default(),
     };
     if arguments.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -65,12 +66,4 @@ pub(super) fn execute(arguments: &TrialArguments) -> Result<(), Failure> {
         );
     }
     Ok(())
-}
-
-/// `VmHWM`, bytes; 0 where the kernel does not tell.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kibibytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kibibytes.unwrap_or(0) << 10
 }

@@ -22,7 +22,7 @@ fn field(name: &str) -> Option<u64> {
 }
 
 /// The most memory this process has used, in bytes.
-pub(super) fn peak_rss_bytes() -> Option<u64> {
+pub(crate) fn peak_rss_bytes() -> Option<u64> {
     field("VmHWM:")
 }
 

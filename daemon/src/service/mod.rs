@@ -16,6 +16,7 @@ mod updating;
 
 pub(crate) use bench::quantile;
 pub use bench::{BenchFrame, BenchReport, EngineAlone, Spread, bench, bench_config};
+pub(crate) use machine::peak_rss_bytes;
 pub use notify::ServiceManager;
 pub use run::{RunError, run};
 pub use updating::Updating;

@@ -67,6 +67,12 @@ impl Ledger {
         Ok(())
     }
 
+    /// Puts `journal` in force, which the disk did not take.
+    pub fn hold(&mut self, mut journal: Journal) {
+        journal.since = Some(jiff::Timestamp::now());
+        self.journal = journal;
+    }
+
     /// Folder of fetched files.
     #[must_use]
     pub fn store(&self) -> PathBuf {
@@ -117,7 +123,7 @@ impl Ledger {
         journal.unusable(format!("{what} cannot be used: {reason}"));
         if let Err(error) = self.keep(journal.clone()) {
             tracing::error!("{error}");
-            self.journal = journal;
+            self.hold(journal);
         }
     }
 

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 const INSTALL: &str = "mosquitto is needed: apt-get install -y mosquitto mosquitto-clients";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// What a listener hears that is not told otherwise.
+const EVERYTHING: [&str; 3] = ["fieldmark/#", "homeassistant/#", "test/#"];
 
 /// A port nobody listens on.
 pub fn free_port() -> u16 {
@@ -103,21 +105,29 @@ impl Listener {
 
     /// As [`Self::start`], with more `arguments` to `mosquitto_sub`.
     pub fn with(port: u16, version: &str, arguments: &[&str]) -> Self {
-        let listener = Self::spawn(port, version, arguments);
+        let listener = Self::spawn(port, version, &EVERYTHING, arguments);
+        listener.wait_subscribed(port);
+        listener
+    }
+
+    /// On what node `node` publishes, and nothing else.
+    pub fn of_node(port: u16, node: &str) -> Self {
+        let listener = Self::spawn(port, "311", &[&format!("fieldmark/{node}/#"), "test/#"], &[]);
         listener.wait_subscribed(port);
         listener
     }
 
     /// As [`Self::with`], where the broker lets nobody see whether the subscription is in force.
     pub fn unchecked(port: u16, arguments: &[&str]) -> Self {
-        Self::spawn(port, "311", arguments)
+        Self::spawn(port, "311", &EVERYTHING, arguments)
     }
 
-    fn spawn(port: u16, version: &str, arguments: &[&str]) -> Self {
+    fn spawn(port: u16, version: &str, topics: &[&str], arguments: &[&str]) -> Self {
         wait_for_port(port);
         let mut child = Command::new("mosquitto_sub")
             .args(["-h", "127.0.0.1", "-p", &port.to_string(), "-V", version, "-q", "1"])
-            .args(["-t", "fieldmark/#", "-t", "homeassistant/#", "-t", "test/#", "-F", "%t %p"])
+            .args(topics.iter().flat_map(|topic| ["-t", topic]))
+            .args(["-F", "%t %p"])
             .args(arguments)
             .stdout(Stdio::piped())
             .spawn()

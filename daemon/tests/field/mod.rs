@@ -2,6 +2,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses its part")]
 
 mod broker;
+mod disk;
 mod fleet;
 mod gate;
 mod http;
@@ -10,6 +11,7 @@ mod picture;
 mod process;
 
 pub use broker::{Broker, Listener, free_port, wait_for_port};
+pub use disk::SmallDisk;
 pub use fleet::{Node, Office};
 pub use gate::Gate;
 pub use http::{Answer, Page};

@@ -31,6 +31,8 @@ const TICK: Duration = Duration::from_millis(250);
 const REPORT: Duration = Duration::from_secs(2);
 /// First and longest pause after something failed.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Between two looks when nothing is to be done.
+const REST: Duration = Duration::from_secs(3600);
 
 /// What a worker is given.
 pub struct Parts {
@@ -108,6 +110,8 @@ pub struct Worker {
     in_shadow: Option<Release>,
     at_hand: Option<(Slot, ModelIdentity)>,
     before: Option<Vitals>,
+    /// What is in force stands in memory alone: the disk did not take it.
+    unkept: bool,
     failures: u32,
     stop: Arc<AtomicBool>,
 }
@@ -142,6 +146,7 @@ impl Worker {
             in_shadow: None,
             at_hand: None,
             before: None,
+            unkept: false,
             failures: 0,
             stop: Arc::new(AtomicBool::new(false)),
             parts,
@@ -170,10 +175,11 @@ impl Worker {
         loop {
             self.consider().await;
             self.align().await;
+            self.keep_at_last();
             let step = self.parts.ledger.journal.step();
             let outcome = match step {
                 Step::Rest | Step::Wait => {
-                    self.idle(Duration::from_secs(3600)).await;
+                    self.idle(if self.unkept { PAUSES.0 } else { REST }).await;
                     continue;
                 }
                 Step::Download => self.download().await,
@@ -217,21 +223,37 @@ impl Worker {
             return true;
         }
         let moved = journal.phase != self.parts.ledger.journal.phase;
-        let kept = self.parts.ledger.keep(journal);
+        let kept = self.parts.ledger.keep(journal.clone());
         match &kept {
             Ok(()) => {
-                self.note = None;
+                (self.note, self.unkept) = (None, false);
                 if moved {
                     self.progress = None;
                 }
             }
             Err(error) => {
                 tracing::error!("{error}");
-                self.note = Some(error.to_string());
+                // A model that is not well does not go on answering for want of room. Another configuration needs another
+                // start, which reads the disk.
+                if journal.phase == Phase::RolledBack && self.exchange().is_some() {
+                    self.note = journal.error.as_ref().map(|reason| format!("{reason}; {error}"));
+                    self.unkept = true;
+                    self.parts.ledger.hold(journal);
+                } else {
+                    self.note = Some(error.to_string());
+                }
             }
         }
         self.report();
         kept.is_ok()
+    }
+
+    /// Puts on the disk what it did not take before.
+    fn keep_at_last(&mut self) {
+        if self.unkept && self.parts.ledger.keep(self.parts.ledger.journal.clone()).is_ok() {
+            (self.note, self.unkept) = (None, false);
+            self.report();
+        }
     }
 
     fn offer(&self) -> Option<&Offer> {

@@ -226,6 +226,11 @@ fn a_release_needs_as_many_keys_as_the_root_says_and_those_of_openssl_count() {
     assert!(said.contains("complete: nodes may see it"), "{said}");
     let said = office.must(&verify);
     assert!(said.contains("ok    toy-1.1.0.fieldmark"), "{said}");
+    let id = office.must(&["release", "key", "new", &office.text("stranger.pem")]);
+    assert!(said.contains("targets: 2 of the keys ") && !said.contains(id.trim()), "{said}");
+    // A key that has no say is refused, and the keys that have one can be looked up.
+    let refused = fieldmark(&["release", "refresh", &repository, "--key", &office.text("stranger.pem")]);
+    assert!(refused.err.contains("`fieldmark release verify` lists the keys of each role"), "{refused:?}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(crate) use floor::durable;
 pub use floor::{Floor, FloorError};
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use repository::{Expiries, Outcome, Repository, RepositoryError, RoleSetup};
-pub use role::RoleName;
+pub use role::{RoleKeys, RoleName};
 pub use shelf::{Shelf, ShelfError, web_agent};
 pub use topics::{
     METADATA_FILTER, TIMESTAMP, chunk_topic, index_topic, metadata_file, metadata_topic, targets_filter,

@@ -1,6 +1,8 @@
 //! The four roles of a repository.
 
-use tough::schema::RoleType;
+use tough::schema::{RoleType, Root};
+
+use super::keys::hex;
 
 /// Who signs what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -39,5 +41,30 @@ impl RoleName {
             Self::Snapshot => "snapshot",
             Self::Timestamp => "timestamp",
         }
+    }
+}
+
+/// Whose signatures a role needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleKeys {
+    /// Which role.
+    pub role: RoleName,
+    /// Signatures it needs.
+    pub threshold: u64,
+    /// Ids of its keys, hexadecimal.
+    pub keys: Vec<String>,
+}
+
+impl RoleKeys {
+    /// Of every role, as `root` says.
+    #[must_use]
+    pub fn of(root: &Root) -> Vec<Self> {
+        let found = RoleName::ALL.into_iter().filter_map(|role| Some((role, root.roles.get(&role.kind())?)));
+        let listed = found.map(|(role, keys)| Self {
+            role,
+            threshold: keys.threshold.get(),
+            keys: keys.keyids.iter().map(|id| hex(id.as_ref())).collect(),
+        });
+        listed.collect()
     }
 }

@@ -10,6 +10,7 @@ use tough::schema::{RoleType, Root, Signed, Target};
 use tough::{Limits, RepositoryLoader};
 
 use super::floor::{Floor, FloorError, durable};
+use super::role::RoleKeys;
 use super::shelf::Shelf;
 
 /// Key of what fieldmark says of a target, in its `custom` object.
@@ -108,6 +109,8 @@ pub struct Trusted {
     pub version: u64,
     /// When the first of the metadata expires.
     pub expires: jiff::Timestamp,
+    /// Who has a say.
+    pub roles: Vec<RoleKeys>,
 }
 
 /// Why metadata are not believed.
@@ -216,7 +219,8 @@ impl Truster {
             repository.targets().signed.expires,
         ];
         let expires = expires.into_iter().min().unwrap_or(now);
-        Ok(Trusted { releases, version: found.timestamp, expires })
+        let roles = RoleKeys::of(&repository.root().signed);
+        Ok(Trusted { releases, version: found.timestamp, expires, roles })
     }
 }
 

@@ -152,6 +152,9 @@ fn verify(arguments: &VerifyArguments) -> Result<(), Failure> {
     let trusted = trusted?;
     if !arguments.json {
         println!("ok    metadata: timestamp {}, until {:.0}", trusted.version, trusted.expires);
+        for role in &trusted.roles {
+            println!("      {}: {} of the keys {}", role.role.name(), role.threshold, role.keys.join(", "));
+        }
     }
     let mut good = true;
     for listed in &trusted.releases {

@@ -20,6 +20,7 @@ pub mod prepare;
 pub mod quantise;
 pub mod recalibrate;
 pub mod recipe;
+pub mod report;
 pub mod run;
 pub mod synthetic;
 pub mod training;

@@ -14,11 +14,12 @@ use fieldmark_models::views::{FractionBox, ViewRenderer};
 use fieldmark_trainer::calibrate::{Settings, Specificity};
 use fieldmark_trainer::compare;
 use fieldmark_trainer::dataset;
-use fieldmark_trainer::evaluate::{Measured, plot};
+use fieldmark_trainer::evaluate::Measured;
 use fieldmark_trainer::lint::{self, Severity};
 use fieldmark_trainer::quantise::{self, Destination, Record, Target};
 use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
+use fieldmark_trainer::report;
 use fieldmark_trainer::run::{self, Prepared};
 use fieldmark_trainer::training::{NetworkRecipe, Processor, Session};
 
@@ -45,11 +46,14 @@ enum Command {
     #[command(after_help = "Example: fieldmark-trainer download work/sets/birds --per-host 4")]
     Download(DownloadArgs),
     /// Put the figures of several runs beside each other.
-    #[command(after_help = "Example: fieldmark-trainer compare work/runs/*")]
+    #[command(after_help = "Example: fieldmark-trainer compare work/runs/* --out compare.html")]
     Compare {
         /// Folders of runs.
         #[arg(required = true)]
         runs: Vec<PathBuf>,
+        /// The same with curves as a page.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
     },
     /// Follow a recipe from photographs to a package. Interrupted, it goes on where it stopped.
     #[command(
@@ -79,7 +83,7 @@ enum Command {
         /// Print JSON instead of a table.
         #[arg(long)]
         json: bool,
-        /// Folder for evaluation.json and curve.svg.
+        /// Folder for report.html, evaluation.json and curve.svg.
         #[arg(long, value_name = "FOLDER")]
         report: Option<PathBuf>,
         /// What the curve shows accuracy against.
@@ -353,7 +357,14 @@ fn dispatch(command: Command) -> Result<(), Failure> {
     match command {
         Command::Prepare(arguments) => arguments.execute()?,
         Command::Download(arguments) => arguments.execute()?,
-        Command::Compare { runs } => print!("{}", compare::table(&runs)?),
+        Command::Compare { runs, out } => {
+            let runs = compare::Runs::read(&runs)?;
+            print!("{}", runs.table());
+            if let Some(path) = out {
+                std::fs::write(&path, runs.page()?)
+                    .with_context(|| format!("cannot write {}", path.display()))?;
+            }
+        }
         Command::Train { recipe, out, runs, seed, device } if recipe.whole_network()? => {
             train_network(&recipe, &out, &runs, seed, device)?;
         }
@@ -366,15 +377,15 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             println!("{}", path.display());
         }
         Command::Evaluate { recipe, json, report, specificity } => {
-            let measured = recipe.prepared()?.evaluate()?;
-            let as_json = serde_json::to_string(&measured).map_err(anyhow::Error::from)?;
+            let prepared = recipe.prepared()?;
+            let measured = prepared.evaluate()?;
             if json {
-                println!("{as_json}");
+                println!("{}", serde_json::to_string(&measured).map_err(anyhow::Error::from)?);
             } else {
                 print_table(&measured);
             }
             if let Some(folder) = report {
-                write_report(&measured, &as_json, specificity, &folder)?;
+                write_report(&prepared, &measured, specificity, &folder)?;
             }
         }
         Command::Calibrate(arguments) => arguments.execute()?,
@@ -407,6 +418,7 @@ fn train_network(
     let evaluation = session.evaluate(&network)?;
     println!("top-1 on {} training photographs {:.3}", evaluation.training, evaluation.training_top1);
     print_table(&evaluation.measured);
+    println!("{}", session.report(&evaluation)?.display());
     println!("{}", session.package(&network, &evaluation, out)?.display());
     Ok(())
 }
@@ -459,11 +471,23 @@ fn print_calibration(calibration: &Calibration) {
     }
 }
 
-fn write_report(measured: &Measured, json: &str, metric: Specificity, folder: &Path) -> anyhow::Result<()> {
+fn write_report(
+    prepared: &Prepared,
+    measured: &Measured,
+    metric: Specificity,
+    folder: &Path,
+) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| format!("cannot create folder {}", folder.display()))?;
-    let path = folder.join("evaluation.json");
-    std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
-    plot(&measured.curve, metric, &folder.join("curve.svg"))
+    let curve = [("answers".to_owned(), measured.curve.against(metric))];
+    for (name, text) in [
+        ("evaluation.json", serde_json::to_string(measured)?),
+        ("curve.svg", report::against(&curve, metric)?),
+        ("report.html", prepared.report(measured)?),
+    ] {
+        let path = folder.join(name);
+        std::fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn lint_file(path: &Path) -> anyhow::Result<()> {

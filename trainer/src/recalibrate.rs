@@ -15,6 +15,7 @@ use crate::calibrate::{self, Case, Settings};
 use crate::dataset::Photo;
 use crate::features::Runner;
 use crate::package::{self, PictureFile};
+use crate::report;
 
 pub use temperature::{NotOurs, ours, with_temperature};
 
@@ -87,8 +88,8 @@ impl Recalibration {
         let manifest = self.package.manifest();
         let path = folder.join(format!("{}-{version}.fieldmark", manifest.name));
         let (golden, golden_pictures) = self.golden()?;
-        let report = String::from_utf8_lossy(self.package.file(REPORT).unwrap_or_default()).into_owned();
-        let calibration = package::calibration_report(&self.calibration);
+        let before = String::from_utf8_lossy(self.package.file(REPORT).unwrap_or_default()).into_owned();
+        let calibration = report::calibration(&self.calibration);
         let draft = Draft {
             name: &manifest.name,
             version,
@@ -103,7 +104,7 @@ impl Recalibration {
             golden_pictures,
             model: self.model.clone(),
             quantised: None,
-            report: format!("{report}<h1>Calibrated again</h1>{calibration}"),
+            report: report::with(&before, &format!("<h1>Calibrated again</h1>{calibration}")),
         };
         package::save(draft, &path)?;
         Ok(path)

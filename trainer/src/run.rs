@@ -13,6 +13,7 @@ use crate::head::train_head;
 use crate::network::{Backbone, HeadWeights, NetworkWeights, export_features, export_model};
 use crate::package;
 use crate::recipe::Recipe;
+use crate::report;
 
 /// A recipe with its photographs and their features: everything that training and evaluation need.
 pub struct Prepared {
@@ -83,21 +84,53 @@ impl Prepared {
         let head = train_head(&taxonomy, &examples, &recipe.transfer, &recipe.train, recipe.seed);
         let head = HeadWeights { temperature: measured.calibration.temperature() as f32, ..head };
         let model = export_model(&recipe.network, &self.weights, &recipe.views, &head)?;
-        let measured_on = format!(
+        let measured_on = self.measured_on();
+        let identity = self.identity(&measured_on);
+        // The photographs have licences of their own, and a package goes to every node.
+        let report = self.page(measured, &|_| None)?;
+        package::write(&identity, &taxonomy, &measured.calibration, report, model, folder)
+            .context("packaging failed")
+    }
+
+    /// The page of `measured`, with photographs.
+    ///
+    /// # Errors
+    /// If a chart cannot be drawn.
+    pub fn report(&self, measured: &Measured) -> anyhow::Result<String> {
+        self.page(measured, &|photo| self.photos.get(photo).map(|photo| photo.path.clone()))
+    }
+
+    fn page(&self, measured: &Measured, photograph: &report::Photograph<'_>) -> anyhow::Result<String> {
+        let (taxonomy, measured_on) = (dataset::taxonomy(&self.photos)?, self.measured_on());
+        report::report(&report::Content {
+            identity: &self.identity(&measured_on),
+            taxonomy: &taxonomy,
+            measured,
+            training_top1: None,
+            photograph,
+        })
+    }
+
+    fn measured_on(&self) -> String {
+        let settings = &self.recipe.evaluate;
+        format!(
             "{} random splits by source photograph, {:.0} % of the species left out of training in each.",
-            recipe.evaluate.splits,
-            recipe.evaluate.left_out * 100.0
-        );
-        let identity = package::Identity {
+            settings.splits,
+            settings.left_out * 100.0
+        )
+    }
+
+    fn identity<'a>(&'a self, measured_on: &'a str) -> package::Identity<'a> {
+        let recipe = &self.recipe;
+        package::Identity {
             name: &recipe.name,
             version: &recipe.version,
             preset: recipe.network.preset.name,
             licence: &recipe.licence,
             provenance: &recipe.provenance,
             views: &recipe.views,
-            measured_on: &measured_on,
-        };
-        package::write(&identity, &taxonomy, measured, model, folder).context("packaging failed")
+            measured_on,
+        }
     }
 }
 

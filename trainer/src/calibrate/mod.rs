@@ -22,6 +22,7 @@ pub use halves::{Halving, halvings};
 pub use judged::{Judged, Step, judge};
 pub use order::CriticalThresholds;
 pub use temperature::best_temperature;
+pub(crate) use temperature::softmax;
 
 /// How to calibrate.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ const STEPS: usize = 40;
 
 /// Softmax of `logits / temperature`.
 #[must_use]
-pub(super) fn softmax(logits: &[f32], temperature: f64) -> Vec<f32> {
+pub(crate) fn softmax(logits: &[f32], temperature: f64) -> Vec<f32> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let powers: Vec<f64> =
         logits.iter().map(|logit| (f64::from(logit - largest) / temperature).exp()).collect();

@@ -9,7 +9,7 @@ use crate::pictures::Kind;
 const SMALLEST: [usize; 8] = [1, 2, 3, 5, 10, 20, 50, 100];
 
 /// Species with about as many training photographs.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SizeClass {
     /// Least number of training photographs a species.
     pub from: usize,

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use fieldmark_models::calibration::{Calibration, CalibrationError};
 
-use super::{Curve, SizeClass, Trials, Unseen, by_size, top1, unseen};
+use super::{
+    Confusion, Curve, Reliability, SizeClass, TaxonFigures, Trials, Unseen, by_size, confusion, reliability,
+    taxa, top1, unseen,
+};
 use crate::calibrate::{self, judge};
 use crate::pictures::Kind;
 
@@ -22,6 +25,12 @@ pub struct Measured {
     pub calibration: Calibration,
     /// Accuracy and specificity over all thresholds, on plain pictures of seen species.
     pub curve: Curve,
+    /// What is taken for what, at every rank from kingdom down.
+    pub confusion: Vec<Confusion>,
+    /// The best leaves' probabilities beside what came of them, as the network gives them and as the package does.
+    pub reliability: [Reliability; 2],
+    /// Every leaf that was asked about, the worst first.
+    pub taxa: Vec<TaxonFigures>,
     /// At each target: how photographs of species left out of training are answered.
     pub unseen: Vec<Unseen>,
 }
@@ -46,6 +55,9 @@ pub fn measure(trials: &Trials, settings: &calibrate::Settings) -> Result<Measur
         by_size: by_size::by_size(trials),
         calibration,
         curve: Curve::of(&judged),
+        confusion: confusion::by_rank(trials),
+        reliability: [1.0, temperature].map(|temperature| reliability::reliability(trials, temperature)),
+        taxa: taxa::by_taxon(trials, temperature),
         unseen,
     })
 }

@@ -4,9 +4,11 @@
 //! knows and of species it does not. Thresholds are found on one half of the photographs and judged on the other.
 
 mod by_size;
+mod confusion;
 mod curve;
 mod measure;
-mod plot;
+mod reliability;
+mod taxa;
 mod top1;
 mod unseen;
 
@@ -23,9 +25,11 @@ use crate::pictures::Kind;
 use crate::recipe::Recipe;
 
 pub use by_size::SizeClass;
+pub use confusion::{Confusion, Mistaken};
 pub use curve::{Curve, CurvePoint};
 pub use measure::{Measured, measure};
-pub use plot::plot;
+pub use reliability::{Bin, Reliability};
+pub use taxa::TaxonFigures;
 pub use unseen::Unseen;
 
 /// A head's answer about one picture of a photograph it was not trained on.
@@ -149,3 +153,6 @@ impl Trials {
         self.trials.iter().filter(|trial| which(trial)).map(case).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,18 @@
 //! From a trained head to a package on disk.
 
 mod golden;
-mod report;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use atomic_write_file::AtomicWriteFile;
+use fieldmark_models::calibration::Calibration;
 use fieldmark_models::package::Draft;
 use fieldmark_models::taxonomy::Taxonomy;
 use fieldmark_models::views::ViewSet;
 
-use crate::evaluate::Measured;
-
 pub use golden::{PictureFile, golden_pictures};
-pub use report::{calibration as calibration_report, report};
 
 /// What a package says of itself.
 #[derive(Debug, Clone, Copy)]
@@ -36,14 +33,16 @@ pub struct Identity<'a> {
     pub measured_on: &'a str,
 }
 
-/// Writes `NAME-VERSION.fieldmark` into `folder`, whole or not at all, and gives its path.
+/// Writes `NAME-VERSION.fieldmark` into `folder`, whole or not at all, and gives its path. `report` is its page for
+/// people.
 ///
 /// # Errors
 /// If the model does not run, or the file cannot be written.
 pub fn write(
     identity: &Identity<'_>,
     taxonomy: &Taxonomy,
-    measured: &Measured,
+    calibration: &Calibration,
+    report: String,
     model: Vec<u8>,
     folder: &Path,
 ) -> anyhow::Result<PathBuf> {
@@ -59,12 +58,12 @@ pub fn write(
         provenance: identity.provenance.to_vec(),
         views: identity.views,
         taxonomy,
-        calibration: &measured.calibration,
+        calibration,
         golden: &golden,
         golden_pictures,
         model,
         quantised: None,
-        report: report(identity, taxonomy, measured),
+        report,
     };
     save(draft, &path)?;
     Ok(path)

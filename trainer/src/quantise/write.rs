@@ -53,7 +53,8 @@ pub fn write(
     });
     let record = &quantised.record;
     let old = String::from_utf8_lossy(package.file(REPORT).unwrap_or_default()).into_owned();
-    let report = format!("{old}{}{}", report(record), package::calibration_report(&calibration));
+    let report =
+        crate::report::with(&old, &format!("{}{}", report(record), crate::report::calibration(&calibration)));
     let files = QuantisedFiles {
         quantisation: Quantisation {
             layers: u32::try_from(record.layers)?,

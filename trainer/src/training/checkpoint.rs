@@ -10,6 +10,8 @@ use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use super::adam::Adam;
+use super::average::Average;
+use super::early::Best;
 use super::network::Network;
 use super::variables::{flat, numbers};
 
@@ -48,21 +50,36 @@ const STAGE: &str = "stage";
 const STEP: &str = "step";
 const OPTIMISER_STEP: &str = "optimiser_step";
 const RECIPE: &str = "recipe";
+/// Of the lowest validation loss, and of the epochs since, where there is an early stop.
+const BEST_LOSS: &str = "best_loss";
+const BEST_SINCE: &str = "best_since";
 
-/// Writes `network` and `adam` as they stand at `position` to `path`. `recipe` is a digest of everything that the
+/// What a checkpoint keeps.
+#[derive(Clone, Copy)]
+pub(super) struct Kept<'a> {
+    /// The network at its last step.
+    pub network: &'a Network,
+    /// The optimiser.
+    pub adam: &'a Adam,
+    /// The average of the variables.
+    pub average: Option<&'a Average>,
+    /// The network with the lowest validation loss.
+    pub best: Option<&'a Best>,
+}
+
+/// Writes what is `kept` at `position` to `path`. `recipe` is a digest of everything that the
 /// run depends on.
 ///
 /// # Errors
 /// If the file cannot be written; what was there before stays.
 pub(super) fn save(
     path: &Path,
-    network: &Network,
-    adam: &Adam,
+    kept: Kept<'_>,
     position: Position,
     recipe: &str,
 ) -> Result<(), CheckpointError> {
     let failed = |source| CheckpointError::Write { path: path.into(), source };
-    let bytes: Vec<(String, Vec<u8>)> = parts(network, adam)
+    let bytes: Vec<(String, Vec<u8>)> = parts(kept)
         .map(|(name, tensor)| (name, numbers(tensor).iter().flat_map(|value| value.to_le_bytes()).collect()))
         .collect();
     let views = bytes.iter().map(|(name, bytes)| {
@@ -70,12 +87,16 @@ pub(super) fn save(
         view.map(|view| (name.clone(), view)).map_err(|error| failed(std::io::Error::other(error)))
     });
     let views: Vec<_> = views.collect::<Result<_, _>>()?;
-    let facts = HashMap::from([
+    let mut facts = HashMap::from([
         (STAGE.into(), position.stage.to_string()),
         (STEP.into(), position.step.to_string()),
-        (OPTIMISER_STEP.into(), adam.step.to_string()),
+        (OPTIMISER_STEP.into(), kept.adam.step.to_string()),
         (RECIPE.into(), recipe.into()),
     ]);
+    if let Some(best) = kept.best {
+        facts.insert(BEST_LOSS.into(), best.loss.to_string());
+        facts.insert(BEST_SINCE.into(), best.since.to_string());
+    }
     let whole =
         safetensors::serialize(views, Some(facts)).map_err(|error| failed(std::io::Error::other(error)))?;
     let mut file = AtomicWriteFile::open(path).map_err(failed)?;
@@ -96,14 +117,21 @@ pub(super) fn position(path: &Path, recipe: &str) -> Result<Option<Position>, Ch
     Ok(Some(Position { stage: number(path, &facts, STAGE)?, step: number(path, &facts, STEP)? }))
 }
 
-/// Puts the numbers of the checkpoint at `path` into `network` and `adam`, which have its recipe's shape.
+/// Puts the numbers of the checkpoint at `path` into `network` and the others, which have its recipe's shape.
 ///
 /// # Errors
 /// If the file is no checkpoint of that shape.
-pub(super) fn load(path: &Path, network: &mut Network, adam: &mut Adam) -> Result<(), CheckpointError> {
+pub(super) fn load(
+    path: &Path,
+    network: &mut Network,
+    adam: &mut Adam,
+    average: Option<&mut Average>,
+    best: Option<&mut Best>,
+) -> Result<(), CheckpointError> {
     let damaged = |reason: String| CheckpointError::Read { path: path.into(), reason };
     let bytes = bytes(path)?.ok_or_else(|| damaged("it is gone".into()))?;
-    adam.step = number(path, &facts(path, &bytes)?, OPTIMISER_STEP)?;
+    let facts = facts(path, &bytes)?;
+    adam.step = number(path, &facts, OPTIMISER_STEP)?;
     let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
     let read = |name: &str, old: &Tensor<1>| {
         let tensor = tensors.tensor(name).map_err(|error| damaged(error.to_string()))?;
@@ -115,6 +143,21 @@ pub(super) fn load(path: &Path, network: &mut Network, adam: &mut Adam) -> Resul
             tensor.data().chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
         Ok(flat(&values, &old.device().inner()))
     };
+    if let Some(average) = average {
+        for (value, variable) in average.values.iter_mut().zip(network.variables.all()) {
+            *value = read(&format!("average/{}", variable.name), value)?;
+        }
+    }
+    if let Some(best) = best {
+        (best.loss, best.since) = (number(path, &facts, BEST_LOSS)?, number(path, &facts, BEST_SINCE)?);
+        for (value, variable) in best.values.iter_mut().zip(network.variables.all()) {
+            *value = read(&format!("best/{}", variable.name), value)?;
+        }
+        for ([mean, variance], of) in best.statistics.iter_mut().zip(&network.statistics) {
+            *mean = read(&format!("best_mean/{}", of.name), mean)?;
+            *variance = read(&format!("best_variance/{}", of.name), variance)?;
+        }
+    }
     for (position, variable) in network.variables.all_mut().iter_mut().enumerate() {
         let name = variable.name.clone();
         variable.value = read(&format!("variable/{name}"), &variable.value)?.autodiff().require_grad();
@@ -128,7 +171,8 @@ pub(super) fn load(path: &Path, network: &mut Network, adam: &mut Adam) -> Resul
     Ok(())
 }
 
-fn parts<'a>(network: &'a Network, adam: &'a Adam) -> impl Iterator<Item = (String, &'a Tensor<1>)> {
+fn parts(kept: Kept<'_>) -> impl Iterator<Item = (String, &Tensor<1>)> {
+    let Kept { network, adam, average, best } = kept;
     let moments = adam.first.iter().zip(&adam.second);
     let variables = network.variables.all().iter().zip(moments).flat_map(|(variable, (first, second))| {
         let name = &variable.name;
@@ -144,7 +188,24 @@ fn parts<'a>(network: &'a Network, adam: &'a Adam) -> impl Iterator<Item = (Stri
             (format!("variance/{}", statistics.name), &statistics.variance),
         ]
     });
-    variables.chain(statistics)
+    let average = named("average", network, average.map(|average| &average.values[..]));
+    let best_values = named("best", network, best.map(|best| &best.values[..]));
+    let best_statistics = best.into_iter().flat_map(|best| {
+        network.statistics.iter().zip(&best.statistics).flat_map(|(of, [mean, variance])| {
+            [(format!("best_mean/{}", of.name), mean), (format!("best_variance/{}", of.name), variance)]
+        })
+    });
+    variables.chain(statistics).chain(average).chain(best_values).chain(best_statistics)
+}
+
+/// `values`, one a variable of `network`, each with the variable's name behind `kind`.
+fn named<'a>(
+    kind: &'a str,
+    network: &'a Network,
+    values: Option<&'a [Tensor<1>]>,
+) -> impl Iterator<Item = (String, &'a Tensor<1>)> {
+    let pairs = values.into_iter().flat_map(|values| network.variables.all().iter().zip(values));
+    pairs.map(move |(variable, value)| (format!("{kind}/{}", variable.name), value))
 }
 
 fn bytes(path: &Path) -> Result<Option<Vec<u8>>, CheckpointError> {

@@ -2,8 +2,10 @@
 //! transfer, with checkpoints that an interrupted run goes on from as if nothing had happened.
 
 mod adam;
+mod average;
 mod batch;
 mod checkpoint;
+mod early;
 mod loss;
 mod network;
 mod order;
@@ -16,8 +18,10 @@ mod steps;
 mod variables;
 
 pub use adam::{Adam, AdamSettings};
+pub use average::Average;
 pub use batch::{Batch, BatchError, Batches, Feed, Step, reading_threads};
 pub use checkpoint::{CheckpointError, Position};
+pub use early::{Best, Validation};
 pub use network::{Mode, Network, Pass};
 pub use order::Sampling;
 pub use processor::{Processor, ProcessorError};

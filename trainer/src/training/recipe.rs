@@ -39,6 +39,10 @@ pub struct NetworkRecipe {
     pub steps: StepSettings,
     /// The optimiser.
     pub adam: AdamSettings,
+    /// How much of the weights' moving average stays at a step, where the average is the model.
+    pub ema_decay: Option<f64>,
+    /// Epochs without a lower validation loss after which the last stage ends.
+    pub patience: Option<usize>,
     /// Steps from one checkpoint to the next.
     pub checkpoint_every: usize,
     /// Stages of knowledge transfer, the last one at the leaves.
@@ -149,6 +153,8 @@ struct RawTrain {
     epsilon: f64,
     auxiliary_weight: f64,
     balanced: bool,
+    ema_decay: Option<f64>,
+    patience: Option<usize>,
     checkpoint_every: usize,
     threads: usize,
 }
@@ -165,6 +171,8 @@ impl Default for RawTrain {
             // What the network's authors give it.
             auxiliary_weight: 0.4,
             balanced: false,
+            ema_decay: None,
+            patience: None,
             checkpoint_every: 500,
             threads: reading_threads(),
         }
@@ -241,6 +249,12 @@ impl Raw {
         range((0.0..1.0).contains(&dropout), "train.dropout", dropout.to_string(), "0 to below 1")?;
         range(train.epsilon > 0.0, "train.epsilon", train.epsilon.to_string(), "above 0")?;
         range(train.l2 >= 0.0, "train.l2", train.l2.to_string(), "0 or more")?;
+        if let Some(decay) = train.ema_decay {
+            range(decay > 0.0 && decay < 1.0, "train.ema_decay", decay.to_string(), "between 0 and 1")?;
+        }
+        if let Some(patience) = train.patience {
+            range(patience > 0, "train.patience", patience.to_string(), "1 or more")?;
+        }
         let every = train.checkpoint_every;
         range(every > 0, "train.checkpoint_every", every.to_string(), "1 or more")?;
         let decay = self.network.norm_decay.unwrap_or(NORM_DECAY);
@@ -309,6 +323,8 @@ impl Raw {
                 threads: train.threads,
             },
             adam: AdamSettings { epsilon: train.epsilon, l2: train.l2, ..AdamSettings::default() },
+            ema_decay: train.ema_decay,
+            patience: train.patience,
             checkpoint_every: train.checkpoint_every,
             stages: self
                 .stage
@@ -372,6 +388,8 @@ mod tests {
             ("keep = 0.5", "keep = 1.5", "stage.keep"),
             ("rate = 0.0006", "rate = -1.0", "stage.schedule"),
             ("batch_size = 16", "batch_size = 0", "train.batch_size"),
+            ("batch_size = 16", "batch_size = 16\nema_decay = 1.0", "train.ema_decay"),
+            ("batch_size = 16", "batch_size = 16\npatience = 0", "train.patience"),
             ("smallest_side = 0.9", "smallest_side = 0.0", "augment"),
             ("norm_decay = 0.95", "norm_decay = 0.95\nmerge = \"conv2d_1a\"", "network.merge"),
             ("norm_decay = 0.95", "norm_decay = 0.95\nsplit = \"nowhere\"", "maxpool_5a, mixed_5b"),

@@ -10,6 +10,7 @@ use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 use serde::Serialize;
 
 use super::batch::Feed;
+use super::early::Validation;
 use super::network::Network;
 use super::processor::Processor;
 use super::recipe::NetworkRecipe;
@@ -21,11 +22,14 @@ use crate::evaluate::{self, Measured, Trial, Trials};
 use crate::network::{Backbone, HeadWeights, NetworkWeights, export_model};
 use crate::package;
 use crate::pictures::Kind;
+use crate::report;
 use crate::run::progress;
 
 /// Files of a run in its folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOG: &str = "steps.jsonl";
+/// The page of a run.
+const REPORT: &str = "report.html";
 /// The figures of a run.
 pub const EVALUATION: &str = "evaluation.json";
 
@@ -85,6 +89,15 @@ impl Session {
         let labels: Vec<TaxonIndex> =
             self.training.iter().map(|&photo| self.photos[photo].lowest_known(&self.taxonomy)).collect();
         let checkpoint = self.folder.join(CHECKPOINT);
+        let unchanged = self.feed(false);
+        let judged: Vec<TaxonIndex> =
+            self.validation.iter().map(|&photo| self.photos[photo].lowest_known(&self.taxonomy)).collect();
+        let validation = recipe.patience.map(|patience| Validation {
+            feed: &unchanged,
+            pictures: &self.validation,
+            labels: &judged,
+            patience,
+        });
         let (feed, digest) = (self.feed(true), self.digest());
         let device = processor.device();
         let run = Run {
@@ -94,6 +107,8 @@ impl Session {
             stages: &recipe.stages,
             steps: &recipe.steps,
             adam: recipe.adam,
+            ema_decay: recipe.ema_decay,
+            validation,
             feed: &feed,
             pictures: &self.training,
             labels: &labels,
@@ -101,12 +116,15 @@ impl Session {
             device: &device,
         };
         let mut log = Log::open(&self.folder.join(LOG))?;
-        let bar = progress("steps", 0);
+        let (bar, mut validated) = (progress("steps", 0), String::new());
         let trained = train(&run, |step| {
             bar.set_length(step.steps as u64);
             bar.set_position(step.step as u64);
             bar.set_prefix(format!("stage {}", step.stage + 1));
-            bar.set_message(format!("loss {:.3}", step.loss));
+            if let Some(loss) = step.validation_loss {
+                validated = format!(", validation {loss:.3}");
+            }
+            bar.set_message(format!("loss {:.3}{validated}", step.loss));
             log.write(step)
         })?;
         bar.finish();
@@ -163,20 +181,53 @@ impl Session {
         let temperature = measured.calibration.temperature() as f32;
         let head = HeadWeights { temperature, ..network.head() };
         let model = export_model(&recipe.network, &network.weights(), &recipe.views, &head)?;
-        let measured_on = format!(
-            "{} photographs for training, {} for validation.",
-            evaluation.training, evaluation.validation
-        );
-        let identity = package::Identity {
+        let measured_on = measured_on(evaluation);
+        // The photographs have licences of their own, and a package goes to every node.
+        let report = self.page(evaluation, &|_| None)?;
+        package::write(
+            &self.identity(&measured_on),
+            &self.taxonomy,
+            &measured.calibration,
+            report,
+            model,
+            folder,
+        )
+        .context("packaging failed")
+    }
+
+    /// Writes the page of `evaluation`, with photographs, beside its checkpoint, and gives its path.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn report(&self, evaluation: &Evaluation) -> anyhow::Result<PathBuf> {
+        let photograph = |photo: usize| self.photos.get(photo).map(|photo| photo.path.clone());
+        let page = self.page(evaluation, &photograph)?;
+        let path = self.folder.join(REPORT);
+        std::fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn page(&self, evaluation: &Evaluation, photograph: &report::Photograph<'_>) -> anyhow::Result<String> {
+        report::report(&report::Content {
+            identity: &self.identity(&measured_on(evaluation)),
+            taxonomy: &self.taxonomy,
+            measured: &evaluation.measured,
+            training_top1: Some(evaluation.training_top1),
+            photograph,
+        })
+    }
+
+    fn identity<'a>(&'a self, measured_on: &'a str) -> package::Identity<'a> {
+        let recipe = &self.recipe;
+        package::Identity {
             name: &recipe.name,
             version: &recipe.version,
             preset: recipe.network.preset.name,
             licence: &recipe.licence,
             provenance: &recipe.provenance,
             views: &recipe.views,
-            measured_on: &measured_on,
-        };
-        package::write(&identity, &self.taxonomy, measured, model, folder).context("packaging failed")
+            measured_on,
+        }
     }
 
     fn feed(&self, training: bool) -> Feed<'_> {
@@ -217,6 +268,11 @@ impl Session {
         }
         Sha256Digest::of(all.as_bytes()).to_string()
     }
+}
+
+fn measured_on(evaluation: &Evaluation) -> String {
+    let Evaluation { training, validation, .. } = evaluation;
+    format!("{training} photographs for training, {validation} for validation.")
 }
 
 /// One line of JSON a step.

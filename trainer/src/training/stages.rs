@@ -1,6 +1,7 @@
 //! Hierarchical knowledge transfer over the whole network (paper section 3.2): a stage trains at a depth of the taxonomy,
 //! the next one begins with its weights, every class's row mixed from its parent's.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -9,8 +10,10 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::adam::{Adam, AdamSettings};
+use super::average::Average;
 use super::batch::{BatchError, Feed};
-use super::checkpoint::{self, CheckpointError, Position};
+use super::checkpoint::{self, CheckpointError, Kept, Position};
+use super::early::{Best, Validation, answering};
 use super::network::Network;
 use super::order::mixed as seed_of;
 use super::schedule::Schedule;
@@ -79,6 +82,10 @@ pub struct Run<'a> {
     pub steps: &'a StepSettings,
     /// The optimiser.
     pub adam: AdamSettings,
+    /// How much of the variables' moving average stays at a step, where the average is to answer.
+    pub ema_decay: Option<f64>,
+    /// What the last stage is judged by, where it may stop early.
+    pub validation: Option<Validation<'a>>,
     /// Where pictures come from.
     pub feed: &'a Feed<'a>,
     /// Positions of the pictures that are trained on, and the lowest taxon known of each.
@@ -118,14 +125,8 @@ pub fn train(
         };
         let mut network = run.begin(number, stage, &frontier, previous.take());
         let mut adam = Adam::new(run.adam, &network.variables);
-        let mut from = 0;
-        if let (Some((path, ..)), Some(position)) = (run.checkpoint, begun)
-            && position.stage == number
-        {
-            checkpoint::load(path, &mut network, &mut adam)?;
-            from = position.step;
-        }
-        run.stage(number, stage, &frontier, (&mut network, &mut adam), from, &mut done)?;
+        let position = begun.filter(|position| position.stage == number);
+        run.stage(number, stage, &frontier, (&mut network, &mut adam), position, &mut done)?;
         previous = Some((frontier, network));
     }
     match previous {
@@ -173,7 +174,7 @@ impl Run<'_> {
         stage: &StageSettings,
         frontier: &Frontier,
         (network, adam): (&mut Network, &mut Adam),
-        from: usize,
+        begun: Option<Position>,
         done: &mut impl FnMut(Progress) -> Result<(), TrainingError>,
     ) -> Result<(), TrainingError> {
         let admitted = |&label: &TaxonIndex| frontier.admitted(self.taxonomy, label).collect();
@@ -189,15 +190,47 @@ impl Run<'_> {
             settings: self.steps,
             feed: self.feed,
         };
-        part.run(network, adam, from, |network, adam, progress| {
-            if let Some((path, apart, digest)) = self.checkpoint
-                && (progress.step % apart.max(1) == 0 || progress.step == progress.steps)
-            {
-                let position = Position { stage: number, step: progress.step };
-                checkpoint::save(path, network, adam, position, digest)?;
-            }
-            done(progress)
-        })
+        let epoch = part.examples.steps_per_epoch(self.steps);
+        let validation = self.validation.filter(|_| stage.depth.is_none());
+        let mut average = self.ema_decay.map(|decay| Average::new(decay, &network.variables));
+        let mut best = validation.map(|_| Best::of(network));
+        if let (Some((path, ..)), Some(_)) = (self.checkpoint, begun) {
+            checkpoint::load(path, network, adam, average.as_mut(), best.as_mut())?;
+        }
+        let ended = |best: Option<&Best>| {
+            best.zip(validation).is_some_and(|(best, validation)| best.since >= validation.patience)
+        };
+        if !ended(best.as_ref()) {
+            let from = begun.map_or(0, |position| position.step);
+            part.run(network, adam, from, |network, adam, mut progress| {
+                if let Some(average) = &mut average {
+                    average.update(&network.variables, adam.step);
+                }
+                if let (Some(validation), Some(best), 0) = (validation, &mut best, progress.step % epoch) {
+                    let answering = answering(network, average.as_ref());
+                    let loss = validation.loss(&answering, self.taxonomy, self.steps)?;
+                    best.note(&answering, loss);
+                    progress.validation_loss = Some(loss);
+                }
+                let ended = ended(best.as_ref());
+                if let Some((path, apart, digest)) = self.checkpoint
+                    && (progress.step % apart.max(1) == 0 || progress.step == progress.steps || ended)
+                {
+                    let position = Position { stage: number, step: progress.step };
+                    let kept = Kept { network, adam, average: average.as_ref(), best: best.as_ref() };
+                    checkpoint::save(path, kept, position, digest)?;
+                }
+                done(progress)?;
+                Ok(if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+            })?;
+        }
+        // The best one is an average already, where there is one.
+        match (best, average) {
+            (Some(best), _) if best.loss.is_finite() => best.apply(network),
+            (_, Some(average)) => average.apply(&mut network.variables),
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The steps of one stage.
 
+use std::ops::ControlFlow;
+
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::adam::Adam;
@@ -45,6 +47,9 @@ pub struct Progress {
     pub loss: f32,
     /// Learning rate.
     pub rate: f64,
+    /// Loss on the validation photographs, after an epoch of a stage that may stop early.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation_loss: Option<f64>,
 }
 
 /// Which pictures there are to train on, and what they show.
@@ -103,13 +108,13 @@ impl StageRun<'_> {
         self.schedule.steps(self.examples.steps_per_epoch(self.settings))
     }
 
-    /// Makes the steps from `from` on. `done` is called after each, and may stop the run with an error.
+    /// Makes the steps from `from` on. `done` is called after each, and may end the stage, or the run with an error.
     pub(super) fn run(
         &self,
         network: &mut Network,
         adam: &mut Adam,
         from: usize,
-        mut done: impl FnMut(&Network, &Adam, Progress) -> Result<(), TrainingError>,
+        mut done: impl FnMut(&Network, &Adam, Progress) -> Result<ControlFlow<()>, TrainingError>,
     ) -> Result<(), TrainingError> {
         let steps = self.steps();
         let per_epoch = self.examples.steps_per_epoch(self.settings);
@@ -125,8 +130,11 @@ impl StageRun<'_> {
             for (step, passes) in (from..steps).zip(of_steps) {
                 let rate = self.schedule.rate(step, per_epoch);
                 let loss = self.step(network, adam, passes, &mut batches, rate)?;
-                let progress = Progress { stage: self.stage, step: step + 1, steps, loss, rate };
-                done(network, adam, progress)?;
+                let (stage, step) = (self.stage, step + 1);
+                let progress = Progress { stage, step, steps, loss, rate, validation_loss: None };
+                if done(network, adam, progress)?.is_break() {
+                    break;
+                }
             }
             Ok(())
         })

@@ -96,6 +96,17 @@ fn train_on(
     epochs: f64,
     done: impl FnMut(Progress) -> Result<(), TrainingError>,
 ) -> Result<Network, TrainingError> {
+    train_with(set, checkpoint, epochs, (None, None), done)
+}
+
+/// The same with the decay of a moving average, and patience for the same pictures as validation.
+fn train_with(
+    set: &Set,
+    checkpoint: Option<&Path>,
+    epochs: f64,
+    (ema_decay, patience): (Option<f64>, Option<usize>),
+    done: impl FnMut(Progress) -> Result<(), TrainingError>,
+) -> Result<Network, TrainingError> {
     let settings = settings();
     let views = views(&["whole", "crop"], &settings);
     let backbone = Backbone::random(&settings.preset, SEED);
@@ -103,7 +114,16 @@ fn train_on(
     let feed = feed(set, &views, &settings, Some(Augmentation::default()));
     let pictures: Vec<usize> = (0..set.pictures.len()).collect();
     let (steps, device) = (steps(), Device::flex());
+    let unchanged = self::feed(set, &views, &settings, None);
+    let validation = patience.map(|patience| Validation {
+        feed: &unchanged,
+        pictures: &pictures,
+        labels: &set.labels,
+        patience,
+    });
     let run = Run {
+        ema_decay,
+        validation,
         network: &settings,
         start: &start,
         taxonomy: &set.taxonomy,
@@ -169,19 +189,20 @@ fn what_is_trained_answers_as_what_is_exported() {
 #[test]
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let set = set(6);
-    let whole = train_on(&set, None, 2.0, |_| Ok(())).expect("a run");
+    let extras = (Some(0.9), Some(9));
+    let whole = train_with(&set, None, 2.0, extras, |_| Ok(())).expect("a run");
     let path = set.folder.path().join("checkpoint.safetensors");
     let mut made = 0;
     // Stopped between two checkpoints, once in each stage.
     for stop in [3, 7] {
         let before = made;
-        let stopped = train_on(&set, Some(&path), 2.0, |_| {
+        let stopped = train_with(&set, Some(&path), 2.0, extras, |_| {
             made += 1;
             if made - before == stop { Err(BatchError::Stopped.into()) } else { Ok(()) }
         });
         assert!(stopped.is_err());
     }
-    let resumed = train_on(&set, Some(&path), 2.0, |_| {
+    let resumed = train_with(&set, Some(&path), 2.0, extras, |_| {
         made += 1;
         Ok(())
     });
@@ -189,6 +210,27 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     assert_eq!(made, 3 + 7 + 4, "each time it went on from the last checkpoint");
     assert_eq!(whole.weights(), resumed.weights());
     assert_eq!(whole.head(), resumed.head());
+}
+
+#[test]
+fn the_last_stage_ends_when_validation_gets_no_better_and_gives_its_best_network() {
+    let set = set(6);
+    let path = set.folder.path().join("checkpoint.safetensors");
+    let mut losses = Vec::new();
+    let mut last = (0, 0);
+    let network = train_with(&set, Some(&path), 40.0, (None, Some(2)), |progress| {
+        losses.extend(progress.validation_loss);
+        last = (progress.step, progress.steps);
+        Ok(())
+    });
+    let network = network.expect("a run");
+    assert!(last.0 < last.1, "{last:?}: {losses:?}");
+    let best = losses.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(epoch, _)| epoch);
+    assert_eq!(best, Some(losses.len() - 3), "{losses:?}");
+    // An ended stage is not gone on with, and gives the same.
+    let again = train_with(&set, Some(&path), 40.0, (None, Some(2)), |_| panic!("a step after the end"));
+    let again = again.expect("a run");
+    assert_eq!((network.weights(), network.head()), (again.weights(), again.head()));
 }
 
 #[test]
@@ -219,6 +261,8 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_pictures() {
     let feed = feed(&set, &views, &settings, None);
     let (steps, device) = (steps(), Device::flex());
     let run = Run {
+        ema_decay: None,
+        validation: None,
         network: &settings,
         start: &start,
         taxonomy: &set.taxonomy,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{BrokerArguments, AccessArguments};
+use crate::cli::{AccessArguments, BrokerArguments};
 use crate::release::{CHUNK, Expiries, RoleName};
 
 #[derive(Debug, Args)]

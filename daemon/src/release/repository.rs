@@ -364,14 +364,22 @@ impl Repository {
         if self.staged::<Root>()?.is_none() && self.staged::<Targets>()?.is_none() && self.is_current() {
             return Err(RepositoryError::NothingStaged);
         }
+        let staged = self.staged::<Root>()?.map(|root| root.signed);
+        let known = |root: &Root| root.roles.keys().any(|&role| may_sign(root, role, signers));
+        if !self.root().into_iter().chain(&staged).any(known) {
+            return Err(RepositoryError::NoKey("what is staged"));
+        }
         self.settle(signers)
     }
 
     /// Renews the timestamp, and the snapshot where it is due: what is to be done before they expire.
     ///
     /// # Errors
-    /// If the keys do not reach both roles' thresholds.
+    /// If none of the keys may sign the timestamp: nobody would notice before it has expired.
     pub fn refresh(&mut self, signers: &[SigningKey]) -> Result<Outcome, RepositoryError> {
+        if !may_sign(self.trusted_root()?, RoleType::Timestamp, signers) {
+            return Err(RepositoryError::NoKey("the timestamp"));
+        }
         self.timestamp = None;
         let half_way = after(self.now, self.expiries.snapshot / 2);
         if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.signed.expires < half_way) {
@@ -524,6 +532,12 @@ impl Repository {
 }
 
 const PLAIN: &str = "give a plain file name";
+
+/// Whether any of `signers` has a say in `role`, as `root` has it.
+fn may_sign(root: &Root, role: RoleType, signers: &[SigningKey]) -> bool {
+    let keys = root.roles.get(&role);
+    keys.is_some_and(|keys| signers.iter().any(|signer| keys.keyids.contains(&signer.public().id)))
+}
 
 fn next(version: NonZeroU64) -> NonZeroU64 {
     version.saturating_add(1)

@@ -103,9 +103,11 @@ struct Camera(Child);
 
 impl Camera {
     fn start(port: u16) -> Self {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/rtsp_server.py");
+        // As it runs, not as it was compiled: a kept target folder may have been filled from another checkout.
+        let package = std::env::var("CARGO_MANIFEST_DIR").expect("cargo runs this");
+        let script = format!("{package}/tests/rtsp_server.py");
         let mut child = Command::new("/usr/bin/python3")
-            .args([script, &port.to_string()])
+            .args([script, port.to_string()])
             .stdout(Stdio::piped())
             .spawn()
             .expect("python3");

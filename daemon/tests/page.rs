@@ -26,6 +26,11 @@ struct Node {
 impl Node {
     /// `keys` stand in `[page]`, where TOKENFILE is the path of a file with [`TOKEN`].
     fn start(keys: &str, allowed: &str, camera: &str) -> Self {
+        Self::showing(2, keys, allowed, camera)
+    }
+
+    /// With so many pictures, red ones first.
+    fn showing(pictures: usize, keys: &str, allowed: &str, camera: &str) -> Self {
         let (port, page) = (free_port(), free_port());
         let broker = Broker::start(port);
         let token = std::env::temp_dir().join(format!("fieldmark-page-token-{page}"));
@@ -34,7 +39,7 @@ impl Node {
         let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nmetrics_s = 0.5\n");
         let tables =
             format!("[commands]\nallow = [{allowed}]\n[page]\nlisten = \"127.0.0.1:{page}\"\n{keys}\n");
-        let field = Field::new(&mqtt, 2, camera, &tables);
+        let field = Field::new(&mqtt, pictures, camera, &tables);
         let listener = Listener::start(port, "311");
         let daemon = field.start();
         listener.wait("fieldmark/n1/status", |heard| heard.iter().any(|status| status == "online"));
@@ -273,6 +278,33 @@ fn events_come_whenever_something_changes() {
     node.stop();
 }
 
+#[test]
+fn a_camera_whose_answers_are_not_those_the_package_was_measured_with_departs() {
+    // Half of the pictures are oaks of either species: genera, where the package was measured on species alone.
+    let node = Node::start("", "", "rate_hz = 50.0");
+    let drift = node.listener.wait("fieldmark/n1/pond/drift", |heard| !heard.is_empty()).remove(0);
+    let drift: Value = serde_json::from_str(&drift).expect("JSON");
+    assert_eq!(
+        (&drift["state"], &drift["reasons"]),
+        (&"departed".into(), &serde_json::json!(["package_ranks"]))
+    );
+    assert_eq!(
+        (&drift["today"]["answers"], &drift["distance_package"]),
+        (&32.into(), &0.5.into()),
+        "{drift:#}"
+    );
+    let state = node.wait_state(|state| state["cameras"][0]["drift"]["state"] == "departed");
+    assert!(state["cameras"][0]["drift"]["today"]["brightness"].as_f64().is_some_and(|level| level > 0.0));
+    let text = node.page.get("/metrics", &[]).text();
+    assert_eq!(sample(&text, "fieldmark_drift_departed"), 1.0);
+    node.stop();
+    // Bees alone are species, as measured.
+    let node = Node::showing(1, "", "", "rate_hz = 50.0");
+    let drift = node.listener.wait("fieldmark/n1/pond/drift", |heard| !heard.is_empty()).remove(0);
+    assert!(drift.contains("\"state\":\"usual\"") && !drift.contains("reasons"), "{drift}");
+    node.stop();
+}
+
 /// The value of the only sample of `name`, or the sum of all of them.
 fn sample(text: &str, name: &str) -> f64 {
     let of = |line: &str| {
@@ -328,7 +360,8 @@ fn prometheus_reads_every_counter_under_names_that_do_not_change() {
     let text = node.page.get("/metrics", &[]).text();
     // What is there on some machines only is left out: temperatures, drops that never happened.
     let sometimes = |line: &&str| {
-        !line.starts_with("fieldmark_temperature") && !line.starts_with("fieldmark_outbox_dropped")
+        let sometimes = ["fieldmark_temperature", "fieldmark_outbox_dropped", "fieldmark_drift_distance"];
+        !sometimes.iter().any(|name| line.starts_with(name))
     };
     insta::assert_snapshot!(names(&text).lines().filter(sometimes).collect::<Vec<_>>().join("\n"));
     let value = |name: &str| sample(&text, name);

@@ -3,9 +3,10 @@
 //!
 //! [`Observer`] is the one thing the service hands everything to; [`tally`] counts and times, [`scene`] keeps the
 //! latest picture of a camera while it is watched, [`tracks`] the newest tracks with thumbnails, [`day`] the taxa of
-//! the day.
+//! the day, [`drift`] whether answers are what they are meant to look like.
 
 mod day;
+pub mod drift;
 mod observer;
 mod scene;
 mod tally;

@@ -9,18 +9,21 @@ use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::day::Day;
+use super::drift::{self, Gathered, Terms, Usual};
 use super::scene::Scene;
 use super::tally::Tally;
 use super::tracks::{RecentTrack, Thumbnail, Tracks};
 use crate::capture::Frame;
 use crate::decide::{Answer, Decider, Rung};
-use crate::publish::messages::{CameraStatus, Detection, Info, ModelState, wire_time};
+use crate::publish::messages::{CameraStatus, Detection, Drift, Info, ModelState, wire_time};
 use crate::track::EventType;
 
 /// How long after the last look decisions are still written out in full.
 const ATTENTION: Duration = Duration::from_secs(5);
 /// Between two decisions that are written out where nobody looks, so that whoever comes finds one.
 const SELDOM: Duration = Duration::from_secs(1);
+/// Between two pictures of a camera whose sharpness is measured.
+const LOOKS: Duration = Duration::from_secs(10);
 /// Between two thumbnails of a camera.
 const THUMBNAILS: Duration = Duration::from_millis(400);
 
@@ -50,6 +53,8 @@ pub struct Reported {
     pub model: Option<ModelState>,
     /// `fieldmark/N/C/status`, by number of the camera.
     pub cameras: Vec<Option<CameraStatus>>,
+    /// `fieldmark/N/C/drift`, by number of the camera.
+    pub drifts: Vec<Option<Drift>>,
 }
 
 struct OfCamera {
@@ -58,6 +63,8 @@ struct OfCamera {
     seen: Mutex<Option<Seen>>,
     written: Mutex<Option<Instant>>,
     pictured: Mutex<Pictured>,
+    gathered: Mutex<Gathered>,
+    looked: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -79,6 +86,8 @@ pub struct Observer {
     day: Mutex<Day>,
     revision: AtomicU64,
     news: Notify,
+    terms: Mutex<Terms>,
+    drift_due: Notify,
 }
 
 // What is inside stays of use when a thread that held it panicked.
@@ -98,8 +107,14 @@ impl Observer {
             seen: Mutex::default(),
             written: Mutex::default(),
             pictured: Mutex::default(),
+            gathered: Mutex::default(),
+            looked: Mutex::default(),
         };
-        let reported = Reported { cameras: vec![None; names.len()], ..Reported::default() };
+        let reported = Reported {
+            cameras: vec![None; names.len()],
+            drifts: vec![None; names.len()],
+            ..Reported::default()
+        };
         Ok(Self {
             cameras: names.iter().map(camera).collect(),
             tally: Tally::new(names)?,
@@ -111,6 +126,8 @@ impl Observer {
             day: Mutex::default(),
             revision: AtomicU64::new(0),
             news: Notify::new(),
+            terms: Mutex::default(),
+            drift_due: Notify::new(),
         })
     }
 
@@ -167,7 +184,57 @@ impl Observer {
     pub fn picture(&self, camera: usize, picture: &Picture) {
         if let Some(of_camera) = self.cameras.get(camera) {
             of_camera.scene.show(picture);
+            let mut looked = lock(&of_camera.looked);
+            if looked.is_none_or(|last| last.elapsed() >= LOOKS) {
+                *looked = Some(Instant::now());
+                self.gather(of_camera, |gathered| gathered.looked(drift::look(picture)));
+            }
         }
+    }
+
+    /// Adds to what is gathered of a camera, and calls whoever looks at it where it is due.
+    fn gather(&self, of_camera: &OfCamera, add: impl FnOnce(&mut Gathered)) {
+        let mut gathered = lock(&of_camera.gathered);
+        add(&mut gathered);
+        if gathered.due || gathered.learned {
+            self.drift_due.notify_one();
+        }
+    }
+
+    /// Resolves when a camera's day is to be looked at. One waits at a time.
+    pub async fn drift_is_due(&self) {
+        self.drift_due.notified().await;
+    }
+
+    /// What is gathered of `camera`; what is due in it counts as looked at.
+    #[must_use]
+    pub fn gathered(&self, camera: usize) -> Option<Gathered> {
+        let mut gathered = lock(&self.cameras.get(camera)?.gathered);
+        let seen = gathered.clone();
+        (gathered.due, gathered.learned) = (false, false);
+        Some(seen)
+    }
+
+    /// What is usual for `camera`.
+    #[must_use]
+    pub fn usual(&self, camera: usize) -> Option<Usual> {
+        self.cameras.get(camera).map(|camera| lock(&camera.gathered).usual.clone())
+    }
+
+    /// What was usual for `camera` before the daemon started; it counts under the same terms only.
+    pub fn recall_usual(&self, camera: usize, usual: Usual) {
+        let terms = lock(&self.terms).clone();
+        if let Some(of_camera) = self.cameras.get(camera).filter(|_| usual.terms == terms) {
+            lock(&of_camera.gathered).usual = usual;
+        }
+    }
+
+    /// How a camera's day stands.
+    pub fn drift(&self, camera: usize, drift: Drift) {
+        if let Some(place) = lock(&self.reported).drifts.get_mut(camera) {
+            *place = Some(drift);
+        }
+        self.tell();
     }
 
     /// A frame of `camera`, taken at `time`, was decided: `answer`, by `decider` a moment ago.
@@ -206,6 +273,11 @@ impl Observer {
     /// An event of `camera` is published.
     pub fn told(&self, camera: usize, detection: &Detection) {
         self.tally.told(camera, detection.kind.name());
+        // The first answer of a track is one frame's, as those a model is measured with are.
+        if let Some(of_camera) = self.cameras.get(camera).filter(|_| detection.kind == EventType::New) {
+            let terms = lock(&self.terms).clone();
+            self.gather(of_camera, |gathered| gathered.answered(detection, &terms));
+        }
         if !self.page.load(Ordering::Relaxed) {
             return;
         }
@@ -224,6 +296,7 @@ impl Observer {
 
     /// The node says of itself.
     pub fn info(&self, info: &Info) {
+        *lock(&self.terms) = Terms { model: info.model.sha256.to_string(), threshold: info.threshold };
         lock(&self.reported).info = Some(info.clone());
         self.tell();
     }

@@ -24,6 +24,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("login.js", SCRIPT, include_str!("assets/login.js")),
     ("node.js", SCRIPT, include_str!("assets/node.js")),
     ("camera.js", SCRIPT, include_str!("assets/camera.js")),
+    ("drift.js", SCRIPT, include_str!("assets/drift.js")),
     ("controls.js", SCRIPT, include_str!("assets/controls.js")),
     ("mark.svg", SVG, include_str!("assets/mark.svg")),
 ];

@@ -1,4 +1,5 @@
 // One camera: what it sees, what that is taken for, and why no more exactly.
+import { drift } from "/assets/drift.js";
 import { capital, clock, make, percent, scientific, sureness, whenNew, write } from "/assets/draw.js";
 
 const NS = "http://www.w3.org/2000/svg";
@@ -24,8 +25,10 @@ export class Camera {
     this.view = make("figure", { class: "view" }, make("div", { class: "frame" }, this.image, this.svg), this.over);
     this.verdict = make("div", { class: "verdict" });
     this.way = make("div", { class: "way" });
+    this.drift = make("details", { class: "drift", hidden: true });
+    this.departed = make("span", { class: "chip warn", hidden: true }, "departs");
     this.element = make("section", { class: "card camera", "aria-labelledby": title, "data-camera": name },
-      make("h2", {}, make("span", { id: title }, name), this.state, this.rates, this.pause), this.view, this.verdict, this.way);
+      make("h2", {}, make("span", { id: title }, name), this.state, this.departed, this.rates, this.pause), this.view, this.verdict, this.drift, this.way);
     this.image.addEventListener("load", () => this.element.setAttribute("data-live", "yes"));
     this.inSight = true;
     new IntersectionObserver(([entry]) => {
@@ -63,6 +66,9 @@ export class Camera {
     this.element.setAttribute("data-decision", camera.decision?.number ?? 0);
     whenNew(this.verdict, camera.decision && { ...camera.decision, number: 0, latency_ms: 0, time: 0 }, verdict);
     whenNew(this.way, camera.decision, way);
+    this.drift.hidden = !camera.drift;
+    this.departed.hidden = camera.drift?.state !== "departed";
+    if (camera.drift) whenNew(this.drift, camera.drift, drift);
     if (camera.decision && camera.decision.time !== this.element.dataset.time) {
       this.element.setAttribute("data-latency", camera.decision.latency_ms);
       this.element.setAttribute("data-time", camera.decision.time);

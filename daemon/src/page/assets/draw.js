@@ -16,12 +16,14 @@ export function write(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-/** Draws anew only where what is drawn from has changed. */
+/** Draws anew only where what is drawn from has changed. Whoever is on a branch with the keyboard stays on it. */
 export function whenNew(element, source, draw) {
   const key = JSON.stringify(source);
   if (element.drawnFrom === key) return;
   element.drawnFrom = key;
+  const focused = element.contains(document.activeElement) ? document.activeElement.closest("[data-path]") : null;
   element.replaceChildren(...draw(source));
+  if (focused) element.querySelector(`[data-path="${CSS.escape(focused.dataset.path)}"] > summary`)?.focus({ preventScroll: true });
 }
 
 export const percent = (share, digits = 0) => `${(share * 100).toFixed(digits)} %`;

@@ -8,7 +8,7 @@ use fieldmark_models::taxonomy::Taxonomy;
 use fieldmark_models::views::FractionBox;
 
 use crate::config::{CameraConfig, Config};
-use crate::decide::{Dial, Expected};
+use crate::decide::{Decider, Dial, Expected};
 use crate::gate::GateRules;
 use crate::region::RegionRules;
 
@@ -70,6 +70,14 @@ pub struct Vocabulary {
     pub taxonomy: Taxonomy,
     /// Targets and thresholds.
     pub calibration: Calibration,
+}
+
+impl Vocabulary {
+    /// Of the model of `decider`.
+    #[must_use]
+    pub fn of(decider: &Decider) -> Self {
+        Self { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() }
+    }
 }
 
 /// The vocabulary of the model that answers, shared: reading never waits.

@@ -115,9 +115,7 @@ pub fn bench(
         Snapshots::new(&config.snapshot, node.snapshot_topics(), Arc::clone(&outbox));
     let slot = Arc::new(LatestFrames::new(1));
     let settings = SettingsCell::new(Settings::new(config));
-    let vocabulary =
-        Vocabulary { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() };
-    let vocabulary = Arc::new(ArcSwap::from_pointee(vocabulary));
+    let vocabulary = Arc::new(ArcSwap::from_pointee(Vocabulary::of(&decider)));
     let frames_seen = Arc::clone(&slot);
     let gear = Gear {
         frames: frames_seen,

@@ -16,7 +16,7 @@ use crate::decide::{Answer, DecideError, Decider, LookTime};
 use crate::flight::LogWriter;
 use crate::gate::Gate;
 use crate::observe::Observer;
-use crate::position::{Locator, Optical, TimeSource};
+use crate::position::{Framed, Locator, Optical, TimeSource};
 use crate::publish::snapshot::Snapshots;
 use crate::region::{Detector, DetectorError, Motion, Region, RegionPlanner};
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
@@ -50,7 +50,6 @@ pub(super) struct Inference {
     told: Vec<Told>,
     snapshots: Arc<Snapshots>,
     locator: Locator,
-    flight: Option<LogWriter>,
     cell: SettingsCell,
     settings: Arc<Settings>,
     times: StageTimes,
@@ -118,11 +117,15 @@ struct Divided {
 struct Teller {
     node: Arc<Node>,
     alerts: Alerts,
+    flight: Option<LogWriter>,
     seq: u64,
 }
 
 impl Teller {
     fn tell(&mut self, decider: &Decider, camera: usize, told: Told) {
+        if let Some(flight) = self.flight.as_mut().filter(|_| told.kind == EventType::End) {
+            flight.count_track();
+        }
         let taxon = told.answer.index;
         let worth = self.alerts.weigh(decider.taxonomy(), camera, taxon, told.time, Instant::now());
         let seq = self.seq;
@@ -225,7 +228,7 @@ impl Inference {
             tracker: Tracker::new(camera.tracks),
         };
         let (settings, watched) = (cell.get(), cameras.iter().zip(detectors).map(watch).collect());
-        let teller = Teller { node, alerts, seq: 0 };
+        let teller = Teller { node, alerts, flight, seq: 0 };
         Self {
             decider,
             frames,
@@ -235,7 +238,6 @@ impl Inference {
             told: Vec::new(),
             snapshots,
             locator,
-            flight,
             cell,
             settings,
             times: StageTimes::default(),
@@ -356,8 +358,7 @@ impl Inference {
         if let Err(error) = self.teller.alerts.change_model(self.decider.taxonomy(), &settings.watch) {
             tracing::error!("the watch list in force cannot be used with this model: {error}");
         }
-        let (taxonomy, calibration) = (self.decider.taxonomy().clone(), self.decider.calibration().clone());
-        self.vocabulary.store(Arc::new(Vocabulary { taxonomy, calibration }));
+        self.vocabulary.store(Arc::new(Vocabulary::of(&self.decider)));
         self.teller.node.model_changed(&self.decider);
         next
     }
@@ -368,13 +369,8 @@ impl Inference {
             self.observer.frame(camera, frame);
             return Outcome::Paused;
         }
-        let part = watched.divided.planner.part();
-        // What cannot be judged is looked at, and found damaged there.
-        if watched.gate.is_on()
-            && !self.snapshots.wanted(camera)
-            && let Ok(luma) = watched.divided.decoder.luma(frame)
-            && !watched.gate.opens(luma, part, Instant::now())
-        {
+        let wanted = self.snapshots.wanted(camera);
+        if !wanted && watched.is_still(frame) {
             self.observer.frame(camera, frame);
             return Outcome::Still;
         }
@@ -384,22 +380,16 @@ impl Inference {
             Some(_) => self.locator.frame(optical, taken, size).metres_per_pixel(),
             None => None,
         };
-        let wanted = self.snapshots.wanted(camera);
         let viewed =
             Viewed { live: self.decider.views(), shadow: self.shadow.as_deref().map(Decider::views) };
-        let (picture, regions) = match watched.divided.divide(frame, scale, viewed, wanted) {
+        let Watched { name, divided, tracker, recorded, .. } = watched;
+        let (picture, regions) = match divided.divide(frame, scale, viewed, wanted) {
             Ok(divided) => divided,
-            Err(Undivided::Still) => {
-                self.observer.frame(camera, frame);
-                return Outcome::Still;
-            }
-            Err(Undivided::Damaged(error)) => {
-                tracing::debug!(camera = %watched.name, "a frame was skipped: {error}");
-                return Outcome::Undecodable;
-            }
-            Err(Undivided::Detector(error)) => {
-                tracing::error!(camera = %watched.name, "a frame got no regions: {error}");
-                return Outcome::Undecided;
+            Err(undivided) => {
+                if matches!(undivided, Undivided::Still) {
+                    self.observer.frame(camera, frame);
+                }
+                return undivided.told(name);
             }
         };
         let decoded = Instant::now();
@@ -410,7 +400,7 @@ impl Inference {
             if let Some(exchange) = &self.exchange {
                 exchange.observe().live.failed(&error);
             }
-            tracing::error!(camera = %watched.name, "a frame got no decision: {error}");
+            tracing::error!(camera = %name, "a frame got no decision: {error}");
             return Outcome::Undecided;
         }
         let latency_ms = milliseconds(decoded);
@@ -426,38 +416,20 @@ impl Inference {
         self.probabilities.extend_from_slice(self.decider.probabilities());
         // Poses that came while the network ran are better than those before.
         let framed = self.locator.frame(optical, taken, size);
-        let (time, clock) = match self.locator.time(taken) {
-            _ if watched.recorded => (frame.time, TimeSource::Recorded),
-            Some(time) => (time, TimeSource::Gps),
-            None => (frame.time, TimeSource::System),
+        let (time, clock) = if *recorded {
+            (frame.time, TimeSource::Recorded)
+        } else {
+            self.locator.time(taken).map_or((frame.time, TimeSource::System), |time| (time, TimeSource::Gps))
         };
-        let (by_ground, now) = (self.locator.tells_ground(&optical), Instant::now());
-        if let Some(flight) = self.flight.as_mut().filter(|_| by_ground) {
+        let by_ground = self.locator.tells_ground(&optical);
+        if let Some(flight) = self.teller.flight.as_mut().filter(|_| by_ground) {
             flight.see(taken, time, framed.overflown());
         }
-        let leaves = self.decider.taxonomy().leaf_count();
-        let mut outcome = Outcome::Decided;
-        for (number, (region, probabilities)) in
-            regions.iter().zip(self.probabilities.chunks_exact(leaves)).enumerate()
-        {
-            let answer = self.decider.answer(number, decoded);
-            if let Some(noted) = &mut noted {
-                noted.region(number, &answer);
-            }
-            let answer = match answer {
-                Ok(answer) => answer,
-                Err(error) => {
-                    tracing::error!(camera = %watched.name, region = &*region.name, "a region got no decision: {error}");
-                    outcome = Outcome::Undecided;
-                    continue;
-                }
-            };
-            // Before the track is judged: it shows the way to this answer.
-            self.observer.decided(camera, &self.decider, &answer, time);
-            let (place, answer) = (&framed.locate(region), &answer);
-            let sighting = Sighting { answer, probabilities, time, clock, now, region, place, by_ground };
-            watched.tracker.see(sighting, &mut self.decider, &mut |told| self.told.push(told));
-        }
+        let seen = Seen { camera, name, framed, time, clock, now: Instant::now(), by_ground, decoded };
+        let (observer, probabilities) = (&*self.observer, &self.probabilities[..]);
+        let judge = &mut self.decider;
+        let outcome =
+            seen.conclude(regions, probabilities, (judge, tracker), noted, observer, &mut self.told);
         let decided = Instant::now();
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
         self.snapshots.offer(camera, picture, is_new);
@@ -465,9 +437,6 @@ impl Inference {
             self.observer.sighted(camera, picture, told.region.part.edges());
         }
         for told in self.told.drain(..) {
-            if let Some(flight) = self.flight.as_mut().filter(|_| told.kind == EventType::End) {
-                flight.count_track();
-            }
             self.teller.tell(&self.decider, camera, told);
         }
         let LookTime { views, inference } = self.decider.time();
@@ -487,9 +456,6 @@ impl Inference {
         for (camera, watched) in self.watched.iter_mut().enumerate() {
             act(&mut watched.tracker, &mut |told| self.told.push(told));
             for told in self.told.drain(..) {
-                if let Some(flight) = self.flight.as_mut().filter(|_| told.kind == EventType::End) {
-                    flight.count_track();
-                }
                 self.teller.tell(&self.decider, camera, told);
             }
         }
@@ -501,6 +467,85 @@ enum Undivided {
     Still,
     Damaged(DecodeError),
     Detector(DetectorError),
+}
+
+impl Undivided {
+    /// Says what is wrong, and what becomes of the frame of the camera `name`.
+    fn told(self, name: &str) -> Outcome {
+        match self {
+            Self::Still => Outcome::Still,
+            Self::Damaged(error) => {
+                tracing::debug!(camera = %name, "a frame was skipped: {error}");
+                Outcome::Undecodable
+            }
+            Self::Detector(error) => {
+                tracing::error!(camera = %name, "a frame got no regions: {error}");
+                Outcome::Undecided
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// Whether the gate passes over `frame`. What cannot be judged is looked at, and found damaged there.
+    fn is_still(&mut self, frame: &Frame) -> bool {
+        let Self { divided, gate, .. } = self;
+        gate.is_on()
+            && divided
+                .decoder
+                .luma(frame)
+                .is_ok_and(|luma| !gate.opens(luma, divided.planner.part(), Instant::now()))
+    }
+}
+
+/// A frame that the network has looked at.
+struct Seen<'a> {
+    camera: usize,
+    name: &'a str,
+    framed: Framed<'a>,
+    /// When it was taken, and by what clock.
+    time: jiff::Timestamp,
+    clock: TimeSource,
+    now: Instant,
+    by_ground: bool,
+    decoded: Instant,
+}
+
+impl Seen<'_> {
+    /// Decides on every region, and has the tracks see it: what they tell goes to `told`.
+    fn conclude(
+        &self,
+        regions: &[Region],
+        probabilities: &[f32],
+        (decider, tracker): (&mut Decider, &mut Tracker),
+        mut noted: Option<Noted<'_>>,
+        observer: &Observer,
+        told: &mut Vec<Told>,
+    ) -> Outcome {
+        let Self { camera, time, clock, now, by_ground, decoded, .. } = *self;
+        let rows = probabilities.chunks_exact(decider.taxonomy().leaf_count());
+        let mut outcome = Outcome::Decided;
+        for (number, (region, probabilities)) in regions.iter().zip(rows).enumerate() {
+            let answer = decider.answer(number, decoded);
+            if let Some(noted) = &mut noted {
+                noted.region(number, &answer);
+            }
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(error) => {
+                    tracing::error!(camera = %self.name, region = &*region.name, "a region got no decision: {error}");
+                    outcome = Outcome::Undecided;
+                    continue;
+                }
+            };
+            // Before the track is judged: it shows the way to this answer.
+            observer.decided(camera, decider, &answer, time);
+            let (place, answer) = (&self.framed.locate(region), &answer);
+            let sighting = Sighting { answer, probabilities, time, clock, now, region, place, by_ground };
+            tracker.see(sighting, decider, &mut |news| told.push(news));
+        }
+        outcome
+    }
 }
 
 impl Divided {

@@ -123,9 +123,7 @@ pub async fn run(
     let developing = tokio::spawn(developer.run());
     let settings = SettingsCell::new(Settings::new(config));
     let (ending, mut ended) = watch::channel(Ending::Running);
-    let vocabulary =
-        Vocabulary { taxonomy: decider.taxonomy().clone(), calibration: decider.calibration().clone() };
-    let vocabulary: VocabularyCell = Arc::new(ArcSwap::from_pointee(vocabulary));
+    let vocabulary: VocabularyCell = Arc::new(ArcSwap::from_pointee(Vocabulary::of(&decider)));
     let frames = Arc::new(LatestFrames::new(config.cameras.len()));
     let around = Surroundings {
         config,
@@ -146,21 +144,14 @@ pub async fn run(
     let carried_out_with = desk.equipment();
     let page = match &config.page {
         Some(page) => {
-            let allow = desk.equipment();
             let sources = Sources {
                 node: config.node.as_str().into(),
-                cameras: node.camera_names().to_vec(),
+                equipment: Arc::clone(&carried_out_with),
                 observer: Arc::clone(&observer),
                 frames: Arc::clone(&frames),
-                outbox: Arc::clone(&outbox),
                 folder: config.outbox.folder().map(Into::into),
                 connection,
-                settings: settings.clone(),
-                vocabulary: Arc::clone(&vocabulary),
-                allowed: Box::new(move |kind| allow.allow.load().contains(&kind)),
                 commands: asking,
-                replies: carried_out_with.replies.clone(),
-                topics: node.topics().clone(),
                 machine: Box::new(machine),
             };
             Some(NodePage::start(page, sources).await?)

@@ -39,8 +39,8 @@ pub(super) async fn ask(shared: &Shared, kind: &str, payload: Vec<u8>) -> Result
         return Err(NotAsked::ReadOnly);
     }
     let id = format!("page-{}", ulid::Ulid::generate());
-    let mut replies = shared.sources.replies.subscribe();
-    let message = Incoming::unacknowledged(&shared.sources.topics.command(kind, &id), payload);
+    let mut replies = shared.sources.equipment.replies.subscribe();
+    let message = Incoming::unacknowledged(&shared.sources.equipment.topics.command(kind, &id), payload);
     shared.sources.commands.try_send(message).map_err(|_| NotAsked::Busy)?;
     let settled = async {
         loop {

@@ -67,7 +67,7 @@ pub(super) fn exposition(shared: &Shared) -> prometheus::Result<String> {
 }
 
 fn frames(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
-    let counts = shared.sources.frames.counts(&shared.sources.cameras);
+    let counts = shared.sources.frames.counts(&shared.sources.equipment.cameras);
     let of = |count: fn(&CameraCounts) -> u64| {
         counts.iter().map(|(name, counts)| (vec![name.clone()], float(count(counts)))).collect()
     };
@@ -102,8 +102,8 @@ fn frames(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
 
 fn cameras(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
     let reported = shared.sources.observer.reported();
-    let settings = shared.sources.settings.get();
-    let statuses = || shared.sources.cameras.iter().zip(&reported.cameras);
+    let settings = shared.sources.equipment.settings.get();
+    let statuses = || shared.sources.equipment.cameras.iter().zip(&reported.cameras);
     let up = statuses().map(|(name, status)| {
         let up = status.as_ref().is_some_and(|status| status.state == CameraState::Streaming);
         (vec![name.clone()], f64::from(u8::from(up)))
@@ -117,7 +117,7 @@ fn cameras(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
         .map(|(name, status)| (vec![name.clone()], float(status.as_ref().map_or(0, |status| status.losses))));
     let help = "Times the camera was lost since the daemon started.";
     gathering.counters("fieldmark_camera_losses_total", help, (&["camera"], losses.collect()))?;
-    let paused = shared.sources.cameras.iter().zip(&settings.cameras);
+    let paused = shared.sources.equipment.cameras.iter().zip(&settings.cameras);
     let paused = paused.map(|(name, camera)| (vec![name.clone()], f64::from(u8::from(camera.paused))));
     gathering.gauges(
         "fieldmark_camera_paused",
@@ -127,7 +127,7 @@ fn cameras(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
 }
 
 fn messages(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
-    let counts = shared.sources.outbox.counts();
+    let counts = shared.sources.equipment.outbox.counts();
     gathering.gauge("fieldmark_outbox_waiting", "Events that wait for the broker.", float(counts.waiting))?;
     gathering.gauge(
         "fieldmark_outbox_in_flight",

@@ -69,7 +69,7 @@ impl Live {
             Some(Arc::new(Feed { name: name.clone(), scene, latest, somebody }))
         };
         Self {
-            feeds: sources.cameras.iter().enumerate().filter_map(feed).collect(),
+            feeds: sources.equipment.cameras.iter().enumerate().filter_map(feed).collect(),
             viewers: Arc::default(),
             most: config.max_viewers,
             compressed: Arc::default(),

@@ -12,48 +12,33 @@ mod state;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::{Guard, PageError, Server, serve};
 use crate::capture::LatestFrames;
-use crate::command::{CommandKind, SettingsCell, VocabularyCell};
+use crate::command::Equipment;
 use crate::config::PageConfig;
 use crate::observe::Observer;
 use crate::publish::Connection;
 use crate::publish::line::Incoming;
-use crate::publish::messages::Reply;
-use crate::publish::outbox::Outbox;
-use crate::publish::topics::Topics;
 
 /// What the page looks at.
 pub struct Sources {
     /// Name of the node.
     pub node: String,
-    /// Names of its cameras.
-    pub cameras: Vec<String>,
+    /// What commands are carried out with: cameras, settings, what may be asked for, and where replies come from.
+    pub equipment: Arc<Equipment>,
     /// What the frame path and the node say.
     pub observer: Arc<Observer>,
     /// What became of frames.
     pub frames: Arc<LatestFrames>,
-    /// What waits for the broker.
-    pub outbox: Arc<Outbox>,
-    /// Where that lies, where it lies on a disk.
+    /// Where the outbox lies, where it lies on a disk.
     pub folder: Option<PathBuf>,
     /// The session's connection.
     pub connection: Arc<Connection>,
-    /// Settings in force.
-    pub settings: SettingsCell,
-    /// What the model can be asked for.
-    pub vocabulary: VocabularyCell,
-    /// Commands that are allowed now.
-    pub allowed: Box<dyn Fn(CommandKind) -> bool + Send + Sync>,
     /// Where commands go.
     pub commands: mpsc::Sender<Incoming>,
-    /// Where replies come from.
-    pub replies: broadcast::Sender<Reply>,
-    /// Topics of the node.
-    pub topics: Topics,
     /// Temperatures, memory, whether the clock is set.
     pub machine: Box<dyn Fn() -> Machine + Send + Sync>,
 }

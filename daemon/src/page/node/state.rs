@@ -16,20 +16,20 @@ pub(super) fn state(shared: &Shared) -> Value {
     let sources = &shared.sources;
     let reported = sources.observer.reported();
     let machine = (sources.machine)();
-    let cameras: Vec<_> = (0..sources.cameras.len()).map(|number| camera(shared, number)).collect();
+    let cameras: Vec<_> = (0..sources.equipment.cameras.len()).map(|number| camera(shared, number)).collect();
     json!({
         "node": sources.node,
         "time": wire_time(jiff::Timestamp::now()),
         "info": reported.info,
         "model": reported.model,
         "dial": dial(shared),
-        "watch": sources.settings.get().watch,
+        "watch": sources.equipment.settings.get().watch,
         "commands": commands(shared),
         "read_only": shared.read_only,
         "cameras": cameras,
         "tracks": sources.observer.tracks(TRACKS),
         "day": sources.observer.day(),
-        "outbox": sources.outbox.counts(),
+        "outbox": sources.equipment.outbox.counts(),
         "broker": sources.connection.now(),
         "machine": machine,
         "disk": disk(shared),
@@ -39,11 +39,11 @@ pub(super) fn state(shared: &Shared) -> Value {
 
 fn camera(shared: &Shared, number: usize) -> Value {
     let sources = &shared.sources;
-    let name = sources.cameras.get(number);
-    let settings = sources.settings.get();
+    let name = sources.equipment.cameras.get(number);
+    let settings = sources.equipment.settings.get();
     let own = settings.cameras.get(number).cloned().unwrap_or_default();
     let status = sources.observer.reported().cameras.into_iter().nth(number).flatten();
-    let counts = name.and_then(|name| sources.frames.counts(&sources.cameras).get(name).copied());
+    let counts = name.and_then(|name| sources.frames.counts(&sources.equipment.cameras).get(name).copied());
     json!({
         "name": name,
         "state": if own.paused { Some(CameraState::Paused) } else { status.as_ref().map(|status| status.state) },
@@ -57,8 +57,8 @@ fn camera(shared: &Shared, number: usize) -> Value {
 
 /// How sure answers have to be, and what may be asked for instead.
 fn dial(shared: &Shared) -> Value {
-    let vocabulary = shared.sources.vocabulary.load();
-    let settings = shared.sources.settings.get();
+    let vocabulary = shared.sources.equipment.vocabulary.load();
+    let settings = shared.sources.equipment.settings.get();
     let points = vocabulary.calibration.curve().iter().map(|point| {
         json!({
             "target": point.target,
@@ -79,7 +79,8 @@ fn dial(shared: &Shared) -> Value {
 
 /// What may be asked for here.
 fn commands(shared: &Shared) -> Vec<&'static str> {
-    let allowed = |kind: &CommandKind| !shared.read_only && (shared.sources.allowed)(*kind);
+    let allowed =
+        |kind: &CommandKind| !shared.read_only && shared.sources.equipment.allow.load().contains(kind);
     CommandKind::ALL.into_iter().filter(allowed).map(CommandKind::name).collect()
 }
 

@@ -3,7 +3,6 @@
 use fieldmark_models::taxonomy::Rank;
 
 use super::{Trials, top1};
-use crate::pictures::Kind;
 
 /// Smallest number of training photographs in each class of species.
 const SMALLEST: [usize; 8] = [1, 2, 3, 5, 10, 20, 50, 100];
@@ -26,11 +25,9 @@ pub(super) fn by_size(trials: &Trials) -> Vec<SizeClass> {
     for (number, &from) in SMALLEST.iter().enumerate() {
         let to = SMALLEST.get(number + 1).map(|next| next - 1);
         let hits: Vec<bool> = trials
-            .trials
-            .iter()
-            .filter(|trial| trial.seen && trial.kind == Kind::Plain)
-            .filter(|trial| trial.trained_on >= from && to.is_none_or(|to| trial.trained_on <= to))
-            .filter_map(|trial| top1::hit(&trials.trees[trial.tree], trial, &Rank::Species))
+            .plain()
+            .filter(|(_, trial)| trial.trained_on >= from && to.is_none_or(|to| trial.trained_on <= to))
+            .filter_map(|(tree, trial)| top1::hit(tree, trial, &Rank::Species))
             .collect();
         if !hits.is_empty() {
             let top1 = hits.iter().filter(|&&hit| hit).count() as f64 / hits.len() as f64;

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use fieldmark_models::taxonomy::{Rank, TaxonIndex, Taxonomy};
 
-use super::top1::best_leaf;
 use super::{Trial, Trials};
-use crate::pictures::Kind;
 
 /// Answers of a rank that the best leaf's lineage leaves out.
 const NONE: &str = "no taxon of this rank";
@@ -46,8 +44,8 @@ pub(super) fn by_rank(trials: &Trials) -> Vec<Confusion> {
 
 fn at(trials: &Trials, rank: &Rank) -> Confusion {
     let mut cells: BTreeMap<(String, String), usize> = BTreeMap::new();
-    for trial in trials.trials.iter().filter(|trial| trial.seen && trial.kind == Kind::Plain) {
-        if let Some(cell) = cell(&trials.trees[trial.tree], trial, rank) {
+    for (tree, trial) in trials.plain() {
+        if let Some(cell) = cell(tree, trial, rank) {
             *cells.entry(cell).or_default() += 1;
         }
     }
@@ -77,6 +75,6 @@ fn at(trials: &Trials, rank: &Rank) -> Confusion {
 fn cell(taxonomy: &Taxonomy, trial: &Trial, rank: &Rank) -> Option<(String, String)> {
     let name = |index: TaxonIndex| taxonomy.taxon(index).name().to_owned();
     let truth = taxonomy.at_rank(trial.truth, rank)?;
-    let answer = taxonomy.at_rank(best_leaf(taxonomy, trial), rank);
+    let answer = taxonomy.at_rank(trial.best, rank);
     Some((name(truth), answer.map_or_else(|| NONE.into(), name)))
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fieldmark_models::calibration::{Calibration, CalibrationError};
 
 use super::{
-    Confusion, Curve, Reliability, SizeClass, TaxonFigures, Trials, Unseen, by_size, confusion, reliability,
-    taxa, top1, unseen,
+    Confusion, Curve, Reliability, SizeClass, TaxonFigures, Trial, Trials, Unseen, by_size, confusion,
+    reliability, taxa, top1, unseen,
 };
 use crate::calibrate::{self, judge};
 use crate::pictures::Kind;
@@ -42,7 +42,7 @@ pub struct Measured {
 pub fn measure(trials: &Trials, settings: &calibrate::Settings) -> Result<Measured, CalibrationError> {
     // Pictures as they are classified, not composites: a threshold is only as good as its pictures are like those
     // of the field.
-    let seen = trials.cases(|trial| trial.seen && trial.kind == Kind::Plain);
+    let seen = trials.cases(Trial::is_plain);
     let strangers = trials.cases(|trial| !trial.seen && trial.kind == Kind::Plain);
     let calibration = calibrate::calibrate(&seen, settings)?;
     let temperature = calibration.temperature();

@@ -49,6 +49,8 @@ pub struct Trial {
     pub trained_on: usize,
     /// `[leaves]`.
     pub logits: Vec<f32>,
+    /// The leaf with the largest of them.
+    pub best: TaxonIndex,
 }
 
 /// All trials of all splits.
@@ -103,7 +105,8 @@ pub fn trials(
                 for (&kind, row) in features[photo].kinds.iter().zip(&features[photo].rows) {
                     if kind != Kind::Training {
                         let (tree, logits) = (all.trees.len(), logits(&head, row));
-                        all.trials.push(Trial { photo, tree, kind, seen, truth, trained_on, logits });
+                        let best = best_leaf(&taxonomy, &logits);
+                        all.trials.push(Trial { photo, tree, kind, seen, truth, trained_on, logits, best });
                     }
                 }
             }
@@ -142,7 +145,29 @@ pub fn logits(head: &HeadWeights, feature: &[f32]) -> Vec<f32> {
     rows.zip(&head.bias).map(|(row, bias)| head.scale * dot(row) + bias).collect()
 }
 
+/// The leaf with the largest of `logits`; the root where there is none.
+#[must_use]
+pub fn best_leaf(taxonomy: &Taxonomy, logits: &[f32]) -> TaxonIndex {
+    let order = |a: &(usize, &f32), b: &(usize, &f32)| a.1.total_cmp(b.1);
+    let best = logits.iter().enumerate().max_by(order).and_then(|(output, _)| taxonomy.leaf(output));
+    best.unwrap_or(TaxonIndex::ROOT)
+}
+
+impl Trial {
+    /// Whether it says what the figures are of: a picture as it is classified, of a species that was trained on.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.seen && self.kind == Kind::Plain
+    }
+}
+
 impl Trials {
+    /// Those that [are plain](Trial::is_plain), each with its tree.
+    pub fn plain(&self) -> impl Iterator<Item = (&Taxonomy, &Trial)> {
+        let plain = self.trials.iter().filter(|trial| trial.is_plain());
+        plain.map(|trial| (&self.trees[trial.tree], trial))
+    }
+
     /// Trials as cases for calibration; pictures of one photograph are a group.
     #[must_use]
     pub fn cases(&self, which: impl Fn(&Trial) -> bool) -> Vec<Case<'_>> {

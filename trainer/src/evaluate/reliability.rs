@@ -4,7 +4,6 @@
 use super::Trials;
 use super::top1::is_right;
 use crate::calibrate::softmax;
-use crate::pictures::Kind;
 
 /// Bins of equal width.
 const BINS: usize = 10;
@@ -33,13 +32,12 @@ pub struct Reliability {
 
 pub(super) fn reliability(trials: &Trials, temperature: f64) -> Reliability {
     let mut sums = [(0.0, 0usize, 0usize); BINS];
-    let plain = trials.trials.iter().filter(|trial| trial.seen && trial.kind == Kind::Plain);
-    for trial in plain {
+    for (tree, trial) in trials.plain() {
         let best = softmax(&trial.logits, temperature).into_iter().fold(0.0, f32::max);
         let bin = ((f64::from(best) * BINS as f64) as usize).min(BINS - 1);
         let (probability, right, n) = &mut sums[bin];
         *probability += f64::from(best);
-        *right += usize::from(is_right(&trials.trees[trial.tree], trial));
+        *right += usize::from(is_right(tree, trial));
         *n += 1;
     }
     let bins: Vec<Bin> = sums

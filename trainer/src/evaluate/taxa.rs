@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::Trials;
 use super::top1::is_right;
 use crate::calibrate::softmax;
-use crate::pictures::Kind;
 
 /// How one leaf is answered.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -29,9 +28,7 @@ pub struct TaxonFigures {
 /// Every leaf that was asked about, the worst first.
 pub(super) fn by_taxon(trials: &Trials, temperature: f64) -> Vec<TaxonFigures> {
     let mut by_taxon: BTreeMap<&str, (TaxonFigures, f64)> = BTreeMap::new();
-    let plain = trials.trials.iter().filter(|trial| trial.seen && trial.kind == Kind::Plain);
-    for trial in plain {
-        let tree = &trials.trees[trial.tree];
+    for (tree, trial) in trials.plain() {
         let taxon = tree.taxon(trial.truth);
         if !taxon.is_leaf() {
             continue;

@@ -24,7 +24,8 @@ fn trial(tree: &Taxonomy, photo: usize, truth: &str, answer: &str, probability: 
     let rest = (1.0 - probability) / (tree.leaf_count() - 1) as f32;
     let mut logits = vec![rest.ln(); tree.leaf_count()];
     logits[tree.taxon(leaf(answer)).leaves().start] = probability.ln();
-    Trial { photo, tree: 0, kind: Kind::Plain, seen: true, truth: leaf(truth), trained_on: 5, logits }
+    let best = best_leaf(tree, &logits);
+    Trial { photo, tree: 0, kind: Kind::Plain, seen: true, truth: leaf(truth), trained_on: 5, logits, best }
 }
 
 fn trials() -> Trials {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fieldmark_models::taxonomy::{Rank, TaxonIndex, Taxonomy};
+use fieldmark_models::taxonomy::{Rank, Taxonomy};
 
 use super::{Trial, Trials};
 use crate::pictures::Kind;
@@ -35,17 +35,10 @@ pub(super) fn by_rank(trials: &Trials, kind: Kind) -> BTreeMap<String, (f64, f64
 /// Whether the best leaf is right at `rank`; `None` where the truth has no taxon of that rank.
 pub(super) fn hit(taxonomy: &Taxonomy, trial: &Trial, rank: &Rank) -> Option<bool> {
     let truth = taxonomy.at_rank(trial.truth, rank)?;
-    Some(taxonomy.contains(truth, best_leaf(taxonomy, trial)))
+    Some(taxonomy.contains(truth, trial.best))
 }
 
 /// Whether the best leaf is the truth, or lies below it.
 pub(super) fn is_right(taxonomy: &Taxonomy, trial: &Trial) -> bool {
-    taxonomy.contains(trial.truth, best_leaf(taxonomy, trial))
-}
-
-/// The leaf with the largest logit; the root where there is none.
-pub(super) fn best_leaf(taxonomy: &Taxonomy, trial: &Trial) -> TaxonIndex {
-    let order = |a: &(usize, &f32), b: &(usize, &f32)| a.1.total_cmp(b.1);
-    let best = trial.logits.iter().enumerate().max_by(order).and_then(|(output, _)| taxonomy.leaf(output));
-    best.unwrap_or(TaxonIndex::ROOT)
+    taxonomy.contains(trial.truth, trial.best)
 }

@@ -16,10 +16,7 @@ impl Average {
     /// Begins at `variables`; `decay` of the average stays at a step.
     #[must_use]
     pub fn new(decay: f64, variables: &Variables) -> Self {
-        Self {
-            decay,
-            values: variables.all().iter().map(|variable| variable.value.clone().inner()).collect(),
-        }
+        Self { decay, values: variables.values() }
     }
 
     /// After step number `step` (the first is 1). The first steps count for more, as in TensorFlow: what the average
@@ -35,9 +32,7 @@ impl Average {
 
     /// Puts the average in the place of `variables`.
     pub fn apply(&self, variables: &mut Variables) {
-        for (variable, value) in variables.all_mut().iter_mut().zip(&self.values) {
-            variable.value = value.clone().autodiff().require_grad();
-        }
+        variables.put(&self.values);
     }
 }
 

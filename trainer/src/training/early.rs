@@ -43,7 +43,7 @@ impl Best {
         Self {
             loss: f64::INFINITY,
             since: 0,
-            values: network.variables.all().iter().map(|variable| variable.value.clone().inner()).collect(),
+            values: network.variables.values(),
             statistics: statistics.iter().map(|of| [of.mean.clone(), of.variance.clone()]).collect(),
         }
     }
@@ -59,9 +59,7 @@ impl Best {
 
     /// Puts its numbers in the place of `network`'s.
     pub fn apply(&self, network: &mut Network) {
-        for (variable, value) in network.variables.all_mut().iter_mut().zip(&self.values) {
-            variable.value = value.clone().autodiff().require_grad();
-        }
+        network.variables.put(&self.values);
         for (of, [mean, variance]) in network.statistics.iter_mut().zip(&self.statistics) {
             (of.mean, of.variance) = (mean.clone(), variance.clone());
         }

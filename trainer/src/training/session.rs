@@ -254,7 +254,8 @@ impl Session {
             let truth = self.photos[photo].lowest_known(&self.taxonomy);
             let seen = self.taxonomy.find_lineage(&self.photos[photo].lineage).is_some();
             let trained_on = if seen { sizes.get(&truth).copied().unwrap_or_default() } else { 0 };
-            Trial { photo, tree: 0, kind: Kind::Plain, seen, truth, trained_on, logits }
+            let best = evaluate::best_leaf(&self.taxonomy, &logits);
+            Trial { photo, tree: 0, kind: Kind::Plain, seen, truth, trained_on, logits, best }
         };
         let trials = photos.iter().zip(rows).map(trial).collect();
         Ok(Trials { trees: vec![self.taxonomy.clone()], trials })

@@ -51,6 +51,19 @@ impl Variables {
         &mut self.all
     }
 
+    /// Every variable's tensor without gradients, in their order.
+    #[must_use]
+    pub fn values(&self) -> Vec<Tensor<1>> {
+        self.all.iter().map(|variable| variable.value.clone().inner()).collect()
+    }
+
+    /// Puts `values`, one a variable in their order and without gradients, in their place.
+    pub fn put(&mut self, values: &[Tensor<1>]) {
+        for (variable, value) in self.all.iter_mut().zip(values) {
+            variable.value = value.clone().autodiff().require_grad();
+        }
+    }
+
     /// The variable's tensor; without gradients when `evaluating`.
     #[must_use]
     pub fn value(&self, handle: Handle, evaluating: bool) -> Tensor<1> {

@@ -31,14 +31,6 @@ pub enum TableError {
         /// What is wrong.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The query engine.
-    #[error("{doing}: {source}")]
-    Engine {
-        /// What was being done, and where.
-        doing: String,
-        /// What it said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
 }
 
 impl TableError {

@@ -16,7 +16,7 @@ use tough::schema::{Role, RoleType, Root, Signed, Snapshot, Target, Targets, Tim
 
 use super::chunks::ChunkIndex;
 use super::floor::durable;
-use super::signing::{add_signatures, lacks, metafile, put_keys, target, unsigned, written};
+use super::signing::{add_signatures, lacks, metafile, put_keys, speaks_for, target, unsigned, written};
 use super::trust::ReleaseKind;
 use super::{PublicKey, RoleName, SigningKey, TIMESTAMP};
 
@@ -535,8 +535,7 @@ const PLAIN: &str = "give a plain file name";
 
 /// Whether any of `signers` has a say in `role`, as `root` has it.
 fn may_sign(root: &Root, role: RoleType, signers: &[SigningKey]) -> bool {
-    let keys = root.roles.get(&role);
-    keys.is_some_and(|keys| signers.iter().any(|signer| keys.keyids.contains(&signer.public().id)))
+    signers.iter().any(|signer| speaks_for(root, role, &signer.public().id))
 }
 
 fn next(version: NonZeroU64) -> NonZeroU64 {

@@ -5,7 +5,8 @@ use std::num::NonZeroU64;
 
 use fieldmark_models::package::Sha256Digest;
 use serde::Serialize;
-use tough::schema::{Hashes, Metafile, Role, RoleKeys, Root, Signature, Signed, Target};
+use tough::schema::decoded::{Decoded, Hex};
+use tough::schema::{Hashes, Metafile, Role, RoleKeys, RoleType, Root, Signature, Signed, Target};
 
 use super::chunks::ChunkIndex;
 use super::repository::{Outcome, RepositoryError, RoleSetup};
@@ -50,23 +51,26 @@ pub(super) fn unsigned<T>(signed: T) -> Signed<T> {
     Signed { signed, signatures: Vec::new() }
 }
 
+/// Whether the key `id` has a say in `role`, as `authority` has it.
+pub(super) fn speaks_for(authority: &Root, role: RoleType, id: &Decoded<Hex>) -> bool {
+    authority.roles.get(&role).is_some_and(|keys| keys.keyids.contains(id))
+}
+
 pub(super) fn add_signatures<T: Role>(authority: &Root, role: &mut Signed<T>, signers: &[SigningKey]) {
-    let Some(allowed) = authority.roles.get(&T::TYPE) else { return };
     let message = role.signed.canonical_form().unwrap_or_default();
     for key in signers {
         let id = &key.public().id;
         let signed = role.signatures.iter().any(|signature| signature.keyid == *id);
-        if allowed.keyids.contains(id) && !signed {
+        if speaks_for(authority, T::TYPE, id) && !signed {
             role.signatures.push(Signature { keyid: id.clone(), sig: key.sign(&message).into() });
         }
     }
 }
 
 pub(super) fn lacks<T: Role>(authority: &Root, role: &Signed<T>) -> Outcome {
-    let keys = authority.roles.get(&T::TYPE);
-    let counts = |signature: &&Signature| keys.is_some_and(|keys| keys.keyids.contains(&signature.keyid));
+    let counts = |signature: &&Signature| speaks_for(authority, T::TYPE, &signature.keyid);
     let name = RoleName::ALL.into_iter().find(|name| name.kind() == T::TYPE).map_or("", RoleName::name);
-    let needed = keys.map_or(1, |keys| keys.threshold.get());
+    let needed = authority.roles.get(&T::TYPE).map_or(1, |keys| keys.threshold.get());
     Outcome::Lacks(name, role.signatures.iter().filter(counts).count(), needed)
 }
 

@@ -110,7 +110,7 @@ impl Capture {
             Some(reason) => tracing::error!(camera = %self.name, "{reason} (trying again)"),
             None => tracing::info!(
                 camera = %self.name, ?state, format = %delivery.format, size = ?delivery.size,
-                fps = ?delivery.fps, device = ?delivery.device, "camera"
+                fps = ?delivery.fps, device = ?delivery.device, "camera {}: {state:?}", self.name
             ),
         }
         let losses = self.supervision.losses();

@@ -40,6 +40,9 @@ fn main() -> Result<(), Failure> {
         std::fs::create_dir_all(out.join(folder))?;
     }
     package::write_package(&out.join("toy.fieldmark"), package::Flaw::None);
+    // The same again as a later release.
+    let later = package::Toy { version: (0, 2, 0), flaw: package::Flaw::None, filler: 0 };
+    package::write_toy(&out.join("toy-0.2.0.fieldmark"), later);
     // Red and green are about as bright as each other, which a gate evens out; the dark one is not.
     for (name, colour) in [("red", picture::RED), ("green", picture::GREEN), ("dark", [0; 3])] {
         raw(&flat(colour, LOOP)?, &out.join("frames"), name)?;

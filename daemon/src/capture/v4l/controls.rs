@@ -71,7 +71,7 @@ pub(super) fn controls(device: &Device) -> Vec<Control> {
 }
 
 fn describe(device: &Device, found: &v4l2_query_ext_ctrl) -> Control {
-    let name: Vec<u8> = found.name.iter().map(|&c| c.cast_unsigned()).take_while(|&c| c != 0).collect();
+    let name: Vec<u8> = found.name.iter().map(|c| c.to_ne_bytes()[0]).take_while(|&c| c != 0).collect();
     let value = match guarded(|| device.control(found.id)).map(|control| control.value) {
         Ok(Value::Integer(value)) => Some(value),
         Ok(Value::Boolean(on)) => Some(i64::from(on)),

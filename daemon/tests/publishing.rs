@@ -141,12 +141,13 @@ fn a_broker_absent_at_boot_is_found_when_it_appears() {
 
 #[test]
 fn a_broker_that_never_appears_does_not_hold_up_a_stop() {
-    let broker = format!("{}stop_timeout_s = 0.5\n", at(free_port()));
+    let broker = format!("{}stop_timeout_s = 2.0\n", at(free_port()));
     let field = Field::new(&broker, 2, "", "");
     let mut daemon = field.start();
     field.wait_for_log("no connection to the broker");
     field.end(&mut daemon);
-    assert!(field.log().contains("did not acknowledge everything within 500ms"), "{}", field.log());
+    // Nothing can be lost, so a quarter of the time is enough.
+    assert!(field.log().contains("did not acknowledge everything within 0.5 s"), "{}", field.log());
 }
 
 #[test]

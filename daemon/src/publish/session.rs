@@ -19,6 +19,8 @@ use crate::config::{MqttConfig, NodeName};
 
 /// Commands that came and were not looked at; more are told to come later.
 const COMMANDS: usize = 32;
+/// Of the patience of a stop, as long as it is worth to wait for a broker that is away.
+const PATIENCE_WHILE_AWAY: f64 = 0.25;
 /// Bytes of a packet that are neither topic nor payload, at most.
 const PACKET_OVERHEAD: usize = 32;
 
@@ -132,10 +134,12 @@ impl Session {
         while !*stop.borrow_and_update() {
             self.step(&mut stop).await;
         }
+        let begun = Instant::now();
         let announced = self.finish(&mut stop, patience).await;
         if !announced {
             tracing::warn!(
-                "the broker did not acknowledge everything within {patience:?}; the outbox keeps what it can"
+                "the broker did not acknowledge everything within {:.1} s; the outbox keeps what it can",
+                begun.elapsed().as_secs_f64()
             );
         }
         self.line.close().await;
@@ -147,7 +151,10 @@ impl Session {
     async fn finish(&mut self, stop: &mut watch::Receiver<bool>, patience: Duration) -> bool {
         let begun = Instant::now();
         self.stopping = true;
-        let drained = tokio::time::timeout(patience.mul_f64(0.7), async {
+        if self.is_left_alone(stop, patience).await {
+            return false;
+        }
+        let drained = tokio::time::timeout(patience.mul_f64(0.7).saturating_sub(begun.elapsed()), async {
             while !self.outbox.is_empty() || !self.flying.is_empty() {
                 self.step(stop).await;
             }
@@ -163,6 +170,16 @@ impl Session {
             self.announce_stop(stop).await;
         });
         announced.await.is_ok()
+    }
+
+    /// Whether the broker is away and stays so for a part of `patience`, while all that waits for it waits on disk.
+    async fn is_left_alone(&mut self, stop: &mut watch::Receiver<bool>, patience: Duration) -> bool {
+        let connected = tokio::time::timeout(patience.mul_f64(PATIENCE_WHILE_AWAY), async {
+            while self.limits.is_none() {
+                self.step(stop).await;
+            }
+        });
+        connected.await.is_err() && self.outbox.at_risk() == 0
     }
 
     /// Resolves when the broker has it; a lost connection is tried again until patience ends.

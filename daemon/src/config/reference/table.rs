@@ -121,7 +121,7 @@ pub(super) static KEYS: &[Key] = &[
     number("mqtt.max_kbit_s", Some(0.0), (0.0, 1e7), "kilobits a second", "Most that is sent; 0 is no limit."),
     switch("mqtt.metered", "false", "The link costs money or power: no pictures of events, detections in batches."),
     number("mqtt.batch_s", None, (0.0, 3600.0), SECONDS, "Time over which detections are gathered and sent together.").or("0, 15 when metered"),
-    number("mqtt.stop_timeout_s", Some(4.0), (0.1, 300.0), SECONDS, "How long a stop waits for acknowledgements; what is left is kept for the next start."),
+    number("mqtt.stop_timeout_s", Some(4.0), (0.1, 300.0), SECONDS, "How long a stop waits for acknowledgements, a quarter of it while the broker is away; what is left is kept for the next start."),
     number("mqtt.metrics_s", Some(10.0), (0.1, 3600.0), SECONDS, "Time between two `metrics` messages."),
     switch("outbox.durable", "true", "Whether events survive the process."),
     other("outbox.folder", "", "path", "Folder of the queue's file; `$STATE_DIRECTORY` (the service: `/var/lib/fieldmark`) or `~/.local/state/fieldmark` where none is given."),

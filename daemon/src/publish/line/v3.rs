@@ -2,8 +2,8 @@
 //! no session by itself.
 
 use bytes::Bytes;
-use rumqttc_v4::mqttbytes::QoS;
 use rumqttc_v4::mqttbytes::v4::{ConnectReturnCode, LastWill, Packet, Publish};
+use rumqttc_v4::mqttbytes::{self, QoS};
 use rumqttc_v4::{
     AckMode, AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
     NoticeFailureReason, PublishOptions, StateError, SubscribeNoticeError, TlsConfiguration,
@@ -106,6 +106,17 @@ pub(super) async fn subscribe(client: &AsyncClient, filter: &str) -> Option<Rece
     }))
 }
 
+/// Whether the broker sent what is no packet. A connection that breaks off in the middle of one is told the same way, as an
+/// error of reading.
+fn is_unreadable(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(wrong)) => {
+            !matches!(wrong, mqttbytes::Error::Io(_))
+        }
+        _ => false,
+    }
+}
+
 /// Drives the connection until it is closed or nobody listens any more.
 async fn poll(
     mut events: EventLoop,
@@ -130,7 +141,7 @@ async fn poll(
             Err(ConnectionError::RequestsDone) => return,
             Err(error) => {
                 // A broker that keeps the session sends what cannot be read again and again.
-                if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) && !resume {
+                if is_unreadable(&error) && !resume {
                     tracing::error!(
                         "a message for this node cannot be read: the broker is asked to forget what it keeps"
                     );

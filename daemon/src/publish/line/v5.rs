@@ -1,8 +1,8 @@
 //! MQTT 5.
 
 use bytes::Bytes;
-use rumqttc::mqttbytes::QoS;
 use rumqttc::mqttbytes::v5::{ConnectReturnCode, LastWill, Packet, Publish};
+use rumqttc::mqttbytes::{self, QoS};
 use rumqttc::{
     AckMode, AsyncClient, Broker, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions,
     NoticeFailureReason, PublishNoticeError, PublishOptions, StateError, SubscribeNoticeError,
@@ -121,6 +121,17 @@ pub(super) async fn subscribe(client: &AsyncClient, filter: &str) -> Option<Rece
     }))
 }
 
+/// Whether the broker sent what is no packet. A connection that breaks off in the middle of one is told the same way, as an
+/// error of reading.
+fn is_unreadable(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::MqttState(StateError::Deserialization(wrong)) => {
+            !matches!(wrong, mqttbytes::Error::Io(_))
+        }
+        _ => false,
+    }
+}
+
 /// Drives the connection until it is closed or nobody listens any more.
 async fn poll(
     mut events: EventLoop,
@@ -146,7 +157,7 @@ async fn poll(
             Err(ConnectionError::RequestsDone) => return,
             Err(error) => {
                 // A broker that keeps the session sends what cannot be read again and again.
-                if matches!(error, ConnectionError::MqttState(StateError::Deserialization(_))) && !resume {
+                if is_unreadable(&error) && !resume {
                     tracing::error!(
                         "a message for this node cannot be read: the broker is asked to forget what it keeps"
                     );

@@ -32,10 +32,10 @@ pub(super) fn execute(arguments: &RunArguments) -> Result<(), Failure> {
     manager.starting("loading the model", LOADING);
     let Opened { config, written, decider, updating } = with_updates(config, written, &arguments.config)?;
     let (identity, tested) = (decider.identity(), decider.tested());
+    let (model, engine) = (format!("{} {}", identity.name, identity.version), decider.engine_name());
     tracing::info!(
-        model = %format!("{} {}", identity.name, identity.version), engine = decider.engine_name(),
-        threshold = decider.cut_off().threshold.value(), golden_pictures = tested.pictures,
-        largest_difference = tested.largest_difference, "model ready"
+        %model, engine, threshold = decider.cut_off().threshold.value(), golden_pictures = tested.pictures,
+        largest_difference = tested.largest_difference, "model {model} is ready on {engine}"
     );
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     match threads?.block_on(service::run(&config, written, decider, updating))? {

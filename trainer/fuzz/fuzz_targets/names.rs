@@ -1,7 +1,7 @@
 //! Scientific names of any text: cells are the lines.
 #![no_main]
 
-use fieldmark_trainer::prepare::{Gathered, Names, OddTaxonomy, RawName, mend};
+use fieldmark_trainer_fuzz::prepare::{Gathered, Names, OddTaxonomy, RawName, mend};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use fieldmark_trainer::prepare::{Input, Rules, prepare};
+use fieldmark_trainer_fuzz::prepare::{Input, Rules, prepare};
 use libfuzzer_sys::fuzz_target;
 
 const SOURCES: [&[&str]; 4] = [

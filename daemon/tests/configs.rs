@@ -40,15 +40,24 @@ fn every_ready_configuration_runs_as_it_stands() {
         let listener = Listener::start(port, "311");
         let log = std::fs::File::create(folder.path().join("log")).expect("a log");
         // Nothing is changed but where this machine's test has its broker, its ports and its state.
-        let child = Command::new(env!("CARGO_BIN_EXE_fieldmarkd"))
-            .current_dir(folder.path())
-            .arg("--config")
-            .arg(root.join(format!("configs/{config}.toml")))
-            .env("FIELDMARK__MQTT__URL", format!("mqtt://127.0.0.1:{port}"))
-            .env("FIELDMARK__MODEL__PACKAGE", root.join("models/packages/garden-0.1.0.fieldmark"))
-            .env("STATE_DIRECTORY", folder.path().join(config))
-            .stderr(Stdio::from(log))
-            .spawn();
+        let fieldmarkd = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_fieldmarkd"));
+            command
+                .current_dir(folder.path())
+                .args(arguments)
+                .arg(root.join(format!("configs/{config}.toml")))
+                .env("FIELDMARK__MQTT__URL", format!("mqtt://127.0.0.1:{port}"))
+                .env("FIELDMARK__MODEL__PACKAGE", root.join("models/packages/garden-0.1.0.fieldmark"))
+                .env("STATE_DIRECTORY", folder.path().join(config));
+            command
+        };
+        let checked = fieldmarkd(&["check", "--config"]).output().expect("a check");
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success() && !said.contains("FAIL"), "{config}: {checked:?}");
+        let no_root = "note  update: group ponds; nothing is updated until /etc/fieldmark/root.json is there";
+        let given = Path::new("/etc/fieldmark/root.json").exists();
+        assert_eq!(said.contains(no_root), config == "fleet-node" && !given, "{said}");
+        let child = fieldmarkd(&["--config"]).stderr(Stdio::from(log)).spawn();
         let _running = Running(child.expect("the daemon"));
         let topic = format!("fieldmark/{node}/{camera}/detection");
         let heard = listener.wait_long(&topic, |heard| !heard.is_empty());

@@ -149,14 +149,23 @@ fn check_outbox(config: &Config) -> bool {
     written.is_ok()
 }
 
-/// The root must be one; what the repository holds is looked at when the daemon runs.
+/// What is there must be a root; what the repository holds is looked at when the daemon runs. Without one the daemon
+/// runs and is not updated, as a node does that was not given its root yet.
 fn check_update(config: &Config) -> bool {
     let Some(update) = &config.update else { return true };
-    let root = update.root.display();
-    let read = std::fs::read(&update.root).map_err(|error| error.to_string());
+    let (group, root) = (&update.group, update.root.display());
+    let read = match std::fs::read(&update.root) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            println!(
+                "note  update: group {group}; nothing is updated until {root} is there: copy the root.json of the fleet's release repository to it, and start the daemon again"
+            );
+            return true;
+        }
+        read => read.map_err(|error| error.to_string()),
+    };
     match read.and_then(|text| root_version(&text)) {
         Ok(version) => {
-            println!("ok    update: group {}, root {root} (version {version})", update.group);
+            println!("ok    update: group {group}, root {root} (version {version})");
             true
         }
         Err(error) => {

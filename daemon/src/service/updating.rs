@@ -58,8 +58,8 @@ impl Updates {
             Ok(root) => root,
             Err(error) => {
                 tracing::error!(
-                    "cannot read update.root {}: {error}; nothing is updated until it can be: give the root.json of \
-                     the fleet's release repository",
+                    "cannot read update.root {}: {error}; nothing is updated until it can be: copy the root.json of \
+                     the fleet's release repository to it, and start the daemon again",
                     update.root.display()
                 );
                 return Ok(None);

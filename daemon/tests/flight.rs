@@ -1,5 +1,5 @@
-//! A survey flight over trees whose places are known: rendered through a known camera, with poses that come through
-//! MAVLink's messages, late, lossy and with errors of a known size.
+//! A survey flight over trees whose places are known, on level ground and on hills: rendered through a known camera, with
+//! poses that come through MAVLink's messages, late, lossy and with errors of a known size.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod field;
@@ -16,8 +16,8 @@ use fieldmark_daemon::export::{self, Dataset, Format, Licence, Occurrence};
 use fieldmark_daemon::flight::{FlightLog, FlightRules};
 use fieldmark_daemon::position::source::MavlinkMeaning;
 use fieldmark_daemon::position::{
-    Attitude, Budget, Geodetic, Ground, Locator, NoPosition, Optical, Optics, PoseBuffer, TimeSource,
-    Whereabouts,
+    Attitude, Budget, Geodetic, Ground, Locator, NoPosition, Optical, Optics, PoseBuffer, Terrain,
+    TimeSource, Whereabouts,
 };
 use fieldmark_daemon::publish::messages::{self, Detection, wire_time};
 use fieldmark_daemon::region::{Region, RegionPlanner, RegionRules};
@@ -33,7 +33,10 @@ use mavlink::dialects::ardupilotmega::{
 const HOME: Geodetic = Geodetic { lat: 47.3, lon: 8.5 };
 const SIZE: (u32, u32) = (640, 480);
 const FOV_DEG: f64 = 70.0;
+/// Above the place of take-off, all the way.
 const HEIGHT_M: f64 = 30.0;
+/// The place of take-off, above sea level.
+const HOME_M: f64 = 500.0;
 const SPEED: f64 = 8.0;
 /// Passes are this far apart: half of what a frame shows across.
 const SPACING_M: f64 = 21.0;
@@ -102,22 +105,74 @@ fn truth(t: f64) -> Option<(f64, f64, Attitude)> {
     Some((east, north, Attitude::degrees(sway(3.1, 2.5), sway(4.3, 2.0) - 4.0, yaw + sway(7.0, 3.0))))
 }
 
+/// What is flown over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Land {
+    Level,
+    /// Rising to the north and falling to the east, with hills of ten metres a hundred metres apart.
+    Hills,
+}
+
+impl Land {
+    /// Metres above the place of take-off.
+    fn height(self, east: f64, north: f64) -> f64 {
+        match self {
+            Self::Level => 0.0,
+            Self::Hills => {
+                0.12 * north - 0.08 * east + 5.0 * (east / 17.0).sin() + 5.0 * ((north / 21.0).cos() - 1.0)
+            }
+        }
+    }
+
+    /// As a tile of SRTM's has it: whole metres, a sample a second of arc.
+    fn srtm(self, folder: &Path) -> Terrain {
+        const SIDE: usize = 3601;
+        let path = folder.join("N47E008.hgt");
+        let mut samples = vec![(HOME_M as i16).to_be_bytes(); SIDE * SIDE];
+        let (home_row, home_column) = (2520, 1800);
+        for row in home_row - 30..home_row + 30 {
+            for column in home_column - 30..home_column + 30 {
+                let (lat, lon) = (48.0 - row as f64 / 3600.0, 8.0 + column as f64 / 3600.0);
+                let (east, north) = HOME.to(Geodetic { lat, lon });
+                let height = (HOME_M + self.height(east, north)).round() as i16;
+                samples[row * SIDE + column] = height.to_be_bytes();
+            }
+        }
+        std::fs::write(&path, samples.concat()).expect("write");
+        Terrain::read(&path).expect("terrain")
+    }
+}
+
 /// A level camera that looks ahead and up by as much as the vehicle dips.
 fn optics() -> Optics {
     Optics::new(FOV_DEG, Attitude::degrees(0.0, -86.0, 0.0)).expect("a lens")
 }
 
 /// What the camera sees of bare soil and round crowns.
-fn render(trees: &[Tree], (east, north, attitude): (f64, f64, Attitude)) -> Picture {
+fn render(trees: &[Tree], land: Land, (east, north, attitude): (f64, f64, Attitude)) -> Picture {
     let (width, height) = SIZE;
     let near: Vec<_> =
-        trees.iter().filter(|tree| (tree.east - east).hypot(tree.north - north) < 45.0).collect();
+        trees.iter().filter(|tree| (tree.east - east).hypot(tree.north - north) < 60.0).collect();
     let mut rgb = Vec::with_capacity((width * height * 3) as usize);
+    // Down to the ground along the ray of the pixel before, from where the next one's is found in a few steps.
+    let mut depth = HEIGHT_M - land.height(east, north);
     for y in 0..height {
         for x in 0..width {
             let point = [(f64::from(x) + 0.5) / f64::from(width), (f64::from(y) + 0.5) / f64::from(height)];
             let [to_north, to_east, down] = optics().ray(point, SIZE, attitude, None);
-            let (at_east, at_north) = (east + to_east / down * HEIGHT_M, north + to_north / down * HEIGHT_M);
+            let at = |depth: f64| (east + to_east / down * depth, north + to_north / down * depth);
+            let steps = if land == Land::Level {
+                0
+            } else if x == 0 {
+                12
+            } else {
+                3
+            };
+            for _ in 0..steps {
+                let (at_east, at_north) = at(depth);
+                depth = HEIGHT_M - land.height(at_east, at_north);
+            }
+            let (at_east, at_north) = at(depth);
             let crown =
                 near.iter().find(|tree| (tree.east - at_east).hypot(tree.north - at_north) < tree.radius);
             rgb.extend(match crown {
@@ -160,16 +215,18 @@ fn surveyor() -> Surveyor {
 }
 
 /// All frames of the flight, looked at once: tiles of 4 m with half overlap at the true height.
-fn look(trees: &[Tree], surveyor: &mut Surveyor) -> Vec<Seen> {
+fn look(trees: &[Tree], land: Land, surveyor: &mut Surveyor) -> Vec<Seen> {
     let asked =
         toml::from_str("kind = \"tiles\"\ntile_m = 4.0\noverlap = 0.5\nmost = 1000").expect("a table");
     let mut planner = RegionPlanner::new(RegionRules::new(&asked).expect("rules"), None, None);
-    let (metres, mut seen) = (optics().metres_per_pixel(HEIGHT_M, SIZE.0), Vec::new());
+    let mut seen = Vec::new();
     for second in 0.. {
         let t = f64::from(second) + 0.37;
         let Some(pose) = truth(t) else { return seen };
+        let above = HEIGHT_M - land.height(pose.0, pose.1);
+        let metres = optics().metres_per_pixel(above, SIZE.0);
         let regions = planner.plan(SIZE, Some(metres), iter::empty());
-        surveyor.0.look(&render(trees, pose), regions).expect("probabilities");
+        surveyor.0.look(&render(trees, land, pose), regions).expect("probabilities");
         let leaves = surveyor.0.taxonomy().leaf_count();
         let mut found = Vec::new();
         for (number, region) in regions.iter().enumerate() {
@@ -232,12 +289,13 @@ fn messages(link: Link) -> Vec<(f64, MavMessage)> {
             let at = HOME.moved(east + bias[0], north + bias[1]);
             let (later_east, later_north, _) = truth(t.max(0.0) + 0.1).unwrap_or((east, north, attitude));
             let speed = |from: f64, to: f64| if t < 0.0 { 0 } else { ((to - from) / 0.1 * 100.0) as i16 };
+            let above_home = HEIGHT_M + 0.4 * chance.normal();
             let message = GLOBAL_POSITION_INT_DATA {
                 time_boot_ms: boot,
                 lat: (at.lat * 1e7).round() as i32,
                 lon: (at.lon * 1e7).round() as i32,
-                alt: 530_000,
-                relative_alt: ((HEIGHT_M + 0.4 * chance.normal()) * 1000.0) as i32,
+                alt: ((HOME_M + above_home) * 1000.0) as i32,
+                relative_alt: (above_home * 1000.0) as i32,
                 vx: speed(north, later_north),
                 vy: speed(east, later_east),
                 ..Default::default()
@@ -272,6 +330,8 @@ struct Outcome {
     stale_frames: usize,
     errors: Vec<f64>,
     within: usize,
+    /// Tracks with a place within whose stated radius stands a tree of their kind, whichever.
+    right: usize,
     accuracy_m: f64,
     oldest_ms: f64,
     gps_time: bool,
@@ -279,10 +339,17 @@ struct Outcome {
     log: String,
 }
 
-/// The flight once more over `link`: every frame is decided on 0.15 s after it was taken.
-fn fly(trees: &[Tree], seen: &[Seen], surveyor: &mut Surveyor, link: Link) -> (Outcome, Vec<Told>) {
+/// The flight once more over `link`, with the ground taken to be `ground`: every frame is decided on 0.15 s after it was
+/// taken.
+fn fly(
+    trees: &[Tree],
+    seen: &[Seen],
+    surveyor: &mut Surveyor,
+    link: Link,
+    ground: Ground,
+) -> (Outcome, Vec<Told>) {
     let poses = Arc::new(Mutex::new(PoseBuffer::new(Duration::from_secs(1))));
-    let locator = Locator::moving(Arc::clone(&poses), Ground::Flat(None), Budget::default());
+    let locator = Locator::moving(Arc::clone(&poses), ground, Budget::default());
     let optical = Optical { optics: Some(optics()), range_m: 10.0, released: false };
     let rules =
         TrackRules { gap: Duration::from_secs(600), longest: Duration::from_secs(86_400), most: 2048 };
@@ -394,6 +461,8 @@ fn judge(trees: &[Tree], told: &[Told], outcome: &mut Outcome) {
         let (east, north) = HOME.to(Geodetic { lat: position.lat, lon: position.lon });
         let red = end.answer.taxon.name.starts_with("Apis");
         let away = |tree: &Tree| (tree.east - east).hypot(tree.north - north);
+        let right = |tree: &Tree| tree.red == red && away(tree) <= position.accuracy_m;
+        outcome.right += usize::from(trees.iter().any(right));
         let nearest = (0..trees.len())
             .filter(|&number| !taken[number] && trees[number].red == red)
             .min_by(|&one, &other| away(&trees[one]).total_cmp(&away(&trees[other])));
@@ -409,20 +478,55 @@ fn judge(trees: &[Tree], told: &[Told], outcome: &mut Outcome) {
     outcome.accuracy_m /= outcome.found.max(1) as f64;
 }
 
+impl Outcome {
+    /// Metres within which that share of the trees' places lies.
+    fn error(&self, share: f64) -> f64 {
+        self.errors.get(((self.errors.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(f64::NAN)
+    }
+
+    fn tell_head() {
+        println!(
+            "| flight | trees | found | merged to | of these where they say | without a place | frames stale | error median, m | 95 %, m | stated, m | within stated | oldest fix, ms |"
+        );
+        println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    }
+
+    fn tell(&self, name: &str, trees: usize) {
+        println!(
+            "| {name} | {trees} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.1} % | {:.0} |",
+            self.found,
+            self.merged,
+            self.right,
+            self.unplaced,
+            self.stale_frames,
+            self.error(0.5),
+            self.error(0.95),
+            self.accuracy_m,
+            100.0 * self.within as f64 / self.found.max(1) as f64,
+            self.oldest_ms
+        );
+    }
+
+    /// Every tree once, and with 95 % where its place says.
+    fn check(&self, name: &str, trees: usize) {
+        let near = |count: usize| (count as f64 / trees as f64 - 1.0).abs() <= 0.05;
+        assert!(near(self.found) && near(self.merged), "{name}: {self:?}");
+        assert!(self.within as f64 >= 0.95 * self.found as f64, "{name}: {self:?}");
+        assert!(self.error(0.5) <= self.accuracy_m, "{name}: {self:?}");
+    }
+}
+
 #[test]
 fn trees_of_a_flight_are_found_once_and_where_they_stand_whatever_the_link_does() {
     let (trees, mut surveyor) = (forest(), surveyor());
     let (folder, out) = (tempfile::tempdir().expect("a folder"), std::env::var_os("FIELDMARK_FLIGHT_OUT"));
-    let seen = look(&trees, &mut surveyor);
+    let seen = look(&trees, Land::Level, &mut surveyor);
     println!(
         "{} frames, {} tiles answered",
         seen.len(),
         seen.iter().map(|frame| frame.found.len()).sum::<usize>()
     );
-    println!(
-        "| link | trees | found | merged to | without a place | frames stale | error median, m | 95 %, m | stated, m | within stated | oldest fix, ms |"
-    );
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    Outcome::tell_head();
     for link in [
         GOOD,
         Link { name: "10 % of messages lost", lost: 0.1, ..GOOD },
@@ -430,35 +534,36 @@ fn trees_of_a_flight_are_found_once_and_where_they_stand_whatever_the_link_does(
         Link { name: "70 % of messages up to 0.8 s late", late: 0.7, ..GOOD },
         Link { name: "system clock steps by an hour", step_s: 3600, ..GOOD },
     ] {
-        let (outcome, told) = fly(&trees, &seen, &mut surveyor, link);
+        let (outcome, told) = fly(&trees, &seen, &mut surveyor, link, Ground::Flat(None));
         if link.gap.is_none() && link.lost == 0.0 {
             let to = out.as_ref().map_or(folder.path(), |out| Path::new(out));
             std::fs::write(to.join("flight.geojson"), &outcome.log).expect("written");
             export(&told, out.as_ref().map_or(folder.path(), |out| Path::new(out)));
         }
-        let error = |share: f64| outcome.errors[((outcome.errors.len() - 1) as f64 * share) as usize];
-        println!(
-            "| {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.1} % | {:.0} |",
-            link.name,
-            trees.len(),
-            outcome.found,
-            outcome.merged,
-            outcome.unplaced,
-            outcome.stale_frames,
-            error(0.5),
-            error(0.95),
-            outcome.accuracy_m,
-            100.0 * outcome.within as f64 / outcome.found as f64,
-            outcome.oldest_ms
-        );
-        let near = |count: usize| (count as f64 / trees.len() as f64 - 1.0).abs() <= 0.05;
-        assert!(near(outcome.found) && near(outcome.merged), "{}: {outcome:?}", link.name);
-        assert!(outcome.within as f64 >= 0.95 * outcome.found as f64, "{}: {outcome:?}", link.name);
-        assert!(error(0.5) <= outcome.accuracy_m);
+        outcome.tell(link.name, trees.len());
+        outcome.check(link.name, trees.len());
         // Five passes of 100 m with what a frame shows across and along, less its corners at the turns.
         let (across, along) = (f64::from(PASSES - 1) * SPACING_M + 42.0, LENGTH_M + 31.0);
         assert!((0.8..1.1).contains(&(outcome.covered_m2 / (across * along))), "{}", outcome.covered_m2);
         assert!(outcome.gps_time, "{}: the receiver's time, whatever the system's does", link.name);
         assert_eq!(outcome.stale_frames > 0, link.gap.is_some(), "{}: {outcome:?}", link.name);
     }
+}
+
+#[test]
+fn over_hills_trees_are_found_where_they_stand_with_a_terrain_model_and_elsewhere_without() {
+    let (trees, mut surveyor) = (forest(), surveyor());
+    let folder = tempfile::tempdir().expect("a folder");
+    let terrain = Arc::new(Land::Hills.srtm(folder.path()));
+    let seen = look(&trees, Land::Hills, &mut surveyor);
+    Outcome::tell_head();
+    let (with, _) = fly(&trees, &seen, &mut surveyor, GOOD, Ground::Terrain(terrain));
+    with.tell("hills, by a terrain model", trees.len());
+    let (level, _) = fly(&trees, &seen, &mut surveyor, GOOD, Ground::Flat(None));
+    level.tell("the same hills, taken for level", trees.len());
+    with.check("hills", trees.len());
+    assert!(with.right * 20 >= with.merged * 19, "{with:?}");
+    // Taken for level a tree is seen somewhere else from each pass: it is many, and many of them are where none stands.
+    assert!(level.merged > 2 * trees.len() && level.right * 20 < level.merged * 19, "{level:?}");
+    assert!(level.error(0.95) > 1.5 * with.error(0.95), "{level:?}\n{with:?}");
 }

@@ -11,7 +11,8 @@ use fieldmark_daemon::config::PixelFormat;
 use fieldmark_daemon::flight::LogWriter;
 use fieldmark_daemon::gate::{Gate, GateChange, GateMode, GateRules};
 use fieldmark_daemon::position::{
-    Attitude, Budget, Fix, Geodetic, Ground, Locator, Optical, Optics, PoseBuffer, Report, Whereabouts,
+    Attitude, Budget, Fix, Geodetic, Ground, Locator, Optical, Optics, PoseBuffer, Releases, Report,
+    Whereabouts,
 };
 use fieldmark_daemon::region::{Motion, RegionPlanner, RegionRules};
 use fieldmark_models::picture::Picture;
@@ -166,16 +167,21 @@ fn once_warm_a_frames_places_and_its_line_in_the_flight_log_cost_no_memory() {
     let mut planner = RegionPlanner::new(RegionRules::new(&asked).expect("rules"), None, None);
     let regions = planner.plan(SIZE, None, std::iter::empty()).to_vec();
     let mut log = LogWriter::start(folder.path(), "uav", "BOOT").expect("a thread");
+    let mut releases = Releases::default();
     let mut frame = |tick: u32| {
-        let moment = fly(&mut poses.lock().expect("no panic"), tick);
-        let taken = locator.taken(&optical, moment);
+        let moment = (0..5).map(|step| fly(&mut poses.lock().expect("no panic"), tick * 5 + step)).max();
+        let moment = moment.expect("a moment");
+        poses.lock().expect("no panic").put(moment - Duration::from_millis(8), Report::Trigger);
+        let taken = locator.taken(&optical, &releases, moment);
+        locator.came(&optical, &mut releases, moment);
+        assert_eq!(moment - taken, Duration::from_millis(8));
         let framed = locator.frame(optical, taken, SIZE);
         assert!(framed.metres_per_pixel().is_some_and(|metres| metres > 0.0));
         let known = regions.iter().filter(|region| matches!(framed.locate(region), Whereabouts::Known(_)));
         assert_eq!(known.count(), regions.len());
         log.see(taken, jiff::Timestamp::UNIX_EPOCH, framed.overflown());
     };
-    (5000..5010).for_each(&mut frame);
-    let asked = counted(|| (5010..5110).for_each(&mut frame));
+    (1000..1100).for_each(&mut frame);
+    let asked = counted(|| (1100..1200).for_each(&mut frame));
     assert_eq!(asked, 0, "{asked} requests for memory in 100 frames");
 }

@@ -105,6 +105,36 @@ fn a_detector_finds_things_tile_by_tile_once_each() {
 }
 
 #[test]
+fn around_its_network_a_detector_asks_for_no_memory_once_warm() {
+    use tract_onnx::prelude::*;
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("redness.onnx");
+    write_detector(&path);
+    let mut detector = Detector::open(&path, 0.6).expect("a detector");
+    let picture = Picture::from_image(scene(&[(2, 3), (9, 3), (7, 8)])).expect("a picture");
+    let look = Look { part: FractionBox::FRAME, tile_px: Some(128.0), overlap: 0.5 };
+    let network = tract_onnx::onnx().with_ignore_output_shapes(true).model_for_path(&path).expect("a model");
+    let shape = InferenceFact::dt_shape(f32::datum_type(), [1, 3, 64, 64]);
+    let network = network.with_input_fact(0, shape).expect("an input");
+    let network = network.into_optimized().and_then(IntoRunnable::into_runnable).expect("a plan");
+    let input = Arc::new(Tensor::zero::<f32>(&[1, 3, 64, 64]).expect("a tensor"));
+    let mut look = || {
+        detector.boxes(&picture, look).expect("boxes");
+    };
+    let run = || {
+        network.run(tvec!(TValue::from_const(Arc::clone(&input)))).expect("a run");
+    };
+    (0..3).for_each(|_| look());
+    (0..3).for_each(|_| run());
+    let counted = |action: &mut dyn FnMut()| allocation_counter::measure(action).count_total;
+    let (network, whole) = (counted(&mut { run }), counted(&mut look));
+    println!(
+        "{network} requests for memory of tract for each tile, {whole} for nine tiles and all around them"
+    );
+    assert_eq!(whole, 9 * network);
+}
+
+#[test]
 fn what_is_no_detector_is_refused_with_what_to_give() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("none.onnx");
@@ -144,6 +174,33 @@ fn all_things_of_a_frame_are_named_and_not_the_best_alone() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names, [Some("d1"), Some("d2"), Some("d3")]);
+}
+
+#[test]
+fn a_detector_comes_into_force_with_a_reload() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let broker = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\n");
+    let field = Field::new(&broker, 0, "rate_hz = 10.0\ntracks = false", "");
+    write_detector(&field.path("redness.onnx"));
+    scene(&[(2, 3), (9, 3)]).save(field.path("pictures/a.png")).expect("a picture");
+    let listener = Listener::start(port, "311");
+    let mut daemon = field.start();
+    let topic = "fieldmark/n1/pond/detection";
+    listener.wait(topic, |heard| heard.last().is_some_and(|text| text.contains("\"name\":\"frame\"")));
+    let config = field.path("fieldmark.toml");
+    let text = std::fs::read_to_string(&config).expect("a configuration");
+    let rules = format!(
+        "\n[camera.pond.regions]\nkind = \"detector\"\ndetector = {:?}\nscore = 0.6\ntile_px = 128.0\nmargin = 1.0\n",
+        field.text("redness.onnx")
+    );
+    std::fs::write(&config, text + &rules).expect("write");
+    daemon.signal("-HUP");
+    for name in ["d1", "d2"] {
+        let named = format!("\"name\":\"{name}\"");
+        listener.wait(topic, |heard| heard.iter().any(|text| text.contains(&named)));
+    }
+    field.stop(&mut daemon, &listener);
 }
 
 #[test]

@@ -178,6 +178,51 @@ fn a_reload_puts_a_good_file_in_force_and_names_what_needs_a_restart() {
 }
 
 #[test]
+fn a_reload_changes_regions_between_two_frames() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let lines = "rate_hz = 20.0\ntracks = false\n[camera.pond.regions]\nkind = \"centre\"";
+    let field = Field::new(&at(port), 2, lines, "");
+    let listener = Listener::start(port, "311");
+    let mut manager = Manager::new(&field);
+    let daemon = manager.start(&field, MINUTE);
+    let mut last = manager.wait_after(0, "READY=1");
+    let name = |wanted: &str| {
+        listener.wait("fieldmark/n1/pond/detection", |heard| {
+            let event = |text: &String| serde_json::from_str::<Value>(text).expect("JSON");
+            heard.last().is_some_and(|text| event(text)["region"]["name"] == wanted)
+        });
+    };
+    name("centre");
+    let good = std::fs::read_to_string(field.path("fieldmark.toml")).expect("a file");
+    let mut reload = |regions: &str| {
+        let text = good.replace("kind = \"centre\"", regions);
+        std::fs::write(field.path("fieldmark.toml"), text).expect("write");
+        daemon.signal("-HUP");
+        let reloading = manager.wait_after(last + 1, "RELOADING=1");
+        last = manager.wait_after(reloading, "READY=1");
+        manager.heard[last].clone()
+    };
+    let told = reload("kind = \"boxes\"\nboxes = { feeder = [0.0, 0.0, 0.5, 0.5] }");
+    assert!(!told.contains("restart") && !told.contains("refused"), "{told}");
+    name("feeder");
+    field.wait_for_log("in force: camera.pond.regions.boxes.feeder, camera.pond.regions.kind");
+    // What a start would have refused, a reload does: no detector, no height.
+    for (regions, reason) in [
+        ("kind = \"detector\"\ndetector = \"/nowhere.onnx\"", "camera.pond.regions.detector: cannot read"),
+        ("kind = \"tiles\"\ntile_px = 2", "camera.pond.regions.tile_px = 2"),
+    ] {
+        let told = reload(regions);
+        assert!(told.contains("the new configuration is refused") && told.contains(reason), "{told}");
+    }
+    let before = listener.on("fieldmark/n1/pond/detection").len();
+    let still = listener.wait("fieldmark/n1/pond/detection", |heard| heard.len() > before + 5);
+    assert!(still.last().is_some_and(|text| text.contains("\"name\":\"feeder\"")), "{still:?}");
+    assert!(!reload("kind = \"centre\"").contains("refused"));
+    name("centre");
+}
+
+#[test]
 fn a_reload_of_a_bad_file_is_refused_and_the_old_one_stays() {
     let port = free_port();
     let _broker = Broker::start(port);

@@ -10,7 +10,7 @@ use fieldmark_models::views::FractionBox;
 use crate::config::{CameraConfig, Config};
 use crate::decide::{Decider, Dial, Expected};
 use crate::gate::GateRules;
-use crate::region::RegionRules;
+use crate::region::{NewDetector, RegionRules};
 
 /// Settings of one camera.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -21,6 +21,8 @@ pub struct CameraSettings {
     pub focus: Option<FractionBox>,
     /// What regions that part is made into.
     pub regions: RegionRules,
+    /// The detector that those come from, where it is another than before.
+    pub detector: Option<NewDetector>,
     /// Which frames are worth a look.
     pub gate: GateRules,
     /// Frames are passed over.
@@ -50,6 +52,7 @@ impl Settings {
             region: camera.region,
             focus: camera.focus,
             regions: camera.regions.clone(),
+            detector: None,
             gate: camera.gate,
             paused: false,
         };

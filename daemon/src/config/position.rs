@@ -79,7 +79,7 @@ pub(super) fn position(raw: &RawPosition, place: &RawPlace) -> Result<PositionCo
         (None, Some(metres)) => GroundConfig::Level(number(key("ground_m"), Some(metres))?),
         (None, None) => GroundConfig::Home,
     };
-    let age = number(key("max_age_ms"), raw.max_age_ms)?;
+    let age = number(key("max_age_ms"), Some(raw.max_age_ms.unwrap_or_else(|| max_age_ms(&source))))?;
     let delay = number(key("delay_ms"), raw.delay_ms)?;
     Ok(PositionConfig {
         source,
@@ -95,6 +95,14 @@ pub(super) fn position(raw: &RawPosition, place: &RawPlace) -> Result<PositionCo
         },
         flight_log: raw.flight_log.clone(),
     })
+}
+
+/// Receivers tell their place once a second and never on the dot, autopilots ten times.
+fn max_age_ms(source: &PositionSource) -> f64 {
+    match source {
+        PositionSource::Link(Protocol::Nmea | Protocol::Gpsd, _) => 2500.0,
+        _ => 1000.0,
+    }
 }
 
 fn source(raw: &RawPosition, place: &RawPlace) -> Result<PositionSource, ConfigError> {
@@ -186,6 +194,10 @@ mod tests {
         assert_eq!(source("[position]\nsource = \"mavlink\"\nsystem = 3"), Ok(link));
         let gpsd = Address::Tcp("127.0.0.1:2947".into());
         assert_eq!(source("[position]\nsource = \"gpsd\""), Ok(PositionSource::Link(Protocol::Gpsd, gpsd)));
+        let age = |lines: &str| configured(lines, "").map(|config| config.position.max_age.as_millis());
+        assert_eq!(age("[position]\nsource = \"mavlink\""), Ok(1000));
+        assert_eq!(age("[position]\nsource = \"nmea\""), Ok(2500));
+        assert_eq!(age("[position]\nsource = \"nmea\"\nmax_age_ms = 300"), Ok(300));
         assert!(
             source("[position]\nsource = \"station\"").is_err_and(|error| error.contains("place = (absent)"))
         );

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::release::Releases;
 use super::{Attitude, Geodetic, NoPosition};
 
 /// Reports of each kind that are kept: forty seconds at 50 a second. A network may need ten for a frame.
@@ -13,6 +14,8 @@ const SWERVE: f64 = 3.0;
 const ACCURACY_M: f64 = 5.0;
 /// A receiver's clock is believed for so long after it spoke.
 const CLOCK_HOLDS: Duration = Duration::from_secs(10);
+/// What is told of two releases so near to each other is told of one, as it was asked for and as it happened.
+const ONE_RELEASE: Duration = Duration::from_millis(30);
 
 /// Where the receiver is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -108,12 +111,20 @@ impl PoseBuffer {
             Report::Gimbal(gimbal) => insert(&mut self.gimbals, moment, gimbal),
             Report::Accuracy(metres) => self.accuracy_m = Some(metres),
             Report::Clock(time) => insert(&mut self.clock, moment, time),
-            Report::Trigger => {
-                if self.triggers.len() >= KEPT {
-                    self.triggers.pop_front();
-                }
-                self.triggers.push_back(moment);
+            Report::Trigger => self.release(moment),
+        }
+    }
+
+    fn release(&mut self, moment: Instant) {
+        let after = self.triggers.partition_point(|&at| at <= moment);
+        let beside = [after.checked_sub(1), Some(after)].into_iter().flatten();
+        let known = |at: usize| self.triggers.get(at).is_some_and(|&at| apart(at, moment) < ONE_RELEASE);
+        if !beside.into_iter().any(known) {
+            if self.triggers.len() >= KEPT {
+                self.triggers.pop_front();
             }
+            let after = self.triggers.partition_point(|&at| at <= moment);
+            self.triggers.insert(after, moment);
         }
     }
 
@@ -191,11 +202,15 @@ impl PoseBuffer {
         }
     }
 
-    /// When the camera was released for a frame that came at `arrived`: the last release in the `patience` before it.
+    /// When the camera was released for the frame that came at `arrived`, after those of `before`.
     #[must_use]
-    pub fn released(&self, arrived: Instant, patience: Duration) -> Option<Instant> {
-        let fits = |&&at: &&Instant| at <= arrived && arrived.saturating_duration_since(at) <= patience;
-        self.triggers.iter().rev().find(fits).copied()
+    pub fn released(&self, before: &Releases, arrived: Instant) -> Instant {
+        before.taken(&self.triggers, arrived)
+    }
+
+    /// A frame came at `arrived`, after those of `before`.
+    pub fn came(&self, before: &mut Releases, arrived: Instant) {
+        before.learn(&self.triggers, arrived);
     }
 
     /// The receiver's time at `moment`, where it spoke of time about then. Of what it said the least delayed counts.
@@ -211,7 +226,7 @@ impl PoseBuffer {
     }
 }
 
-fn apart(one: Instant, other: Instant) -> Duration {
+pub(super) fn apart(one: Instant, other: Instant) -> Duration {
     one.saturating_duration_since(other).max(other.saturating_duration_since(one))
 }
 
@@ -371,12 +386,14 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_belongs_to_the_release_before_it() {
+    fn what_is_told_twice_of_a_release_is_one_and_late_ones_find_their_place() {
         let mut flight = Flight::new();
-        [1.0, 2.0].into_iter().for_each(|second| flight.buffer.put(flight.at(second), Report::Trigger));
-        let patience = Duration::from_millis(800);
-        assert_eq!(flight.buffer.released(flight.at(1.4), patience), Some(flight.at(1.0)));
-        assert_eq!(flight.buffer.released(flight.at(2.3), patience), Some(flight.at(2.0)));
-        assert_eq!(flight.buffer.released(flight.at(3.0), patience), None);
+        [2.0, 1.0, 2.01].into_iter().for_each(|second| flight.buffer.put(flight.at(second), Report::Trigger));
+        assert_eq!(flight.buffer.triggers, [flight.at(1.0), flight.at(2.0)]);
+        let released = |second| flight.buffer.released(&Releases::default(), flight.at(second));
+        assert_eq!(
+            (released(1.4), released(2.3), released(3.1)),
+            (flight.at(1.0), flight.at(2.0), flight.at(3.1))
+        );
     }
 }

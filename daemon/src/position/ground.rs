@@ -7,6 +7,11 @@ use super::{Geodetic, NoPosition, Pose, Terrain};
 /// Rays flatter than this see no ground worth naming: a degree of attitude would move it by a seventh of its distance.
 const FLATTEST: f64 = 0.17;
 
+/// Metres to each side of a place over which a slope is measured.
+const SLOPE_OVER_M: f64 = 5.0;
+/// Rays that graze a slope are not taken to be worse than this many times.
+const WORST: f64 = 10.0;
+
 /// What the ground is taken to be.
 #[derive(Debug, Clone)]
 pub enum Ground {
@@ -99,25 +104,52 @@ impl Ground {
     }
 }
 
+impl Ground {
+    /// How many times further an error shifts the place `east` and `north` metres from the pose and `depth` below it
+    /// than it would on level ground: more where the ground falls away from the camera.
+    #[must_use]
+    pub fn steepening(&self, pose: &Pose, [east, north, depth]: [f64; 3]) -> f64 {
+        let (Self::Terrain(terrain), offset) = (self, east.hypot(north)) else { return 1.0 };
+        if offset < 0.1 || depth < 0.1 {
+            return 1.0;
+        }
+        let (to_east, to_north) = (east / offset * SLOPE_OVER_M, north / offset * SLOPE_OVER_M);
+        let height =
+            |side: f64| terrain.elevation(from(pose, east + side * to_east, north + side * to_north));
+        let Some((near, far)) = height(-1.0).zip(height(1.0)) else { return 1.0 };
+        let slope = (far - near) / (2.0 * SLOPE_OVER_M);
+        let facing = 1.0 + slope * offset / depth;
+        if facing > 1.0 / WORST { 1.0 / facing } else { WORST }
+    }
+}
+
 impl Budget {
     /// Standard deviations along an axis, in metres, of a place `offset` metres from the camera's foot and `depth`
-    /// below it: what all sightings of a pass share, and what is drawn anew each time.
+    /// below it: what all sightings of a pass share, and what is drawn anew each time. Errors along the ray's way count
+    /// `steepening` times, those of the fix that much at least.
     #[must_use]
-    pub fn spread(&self, pose: &Pose, is_held: bool, offset: f64, depth: f64) -> (f64, f64) {
+    pub fn spread(
+        &self,
+        pose: &Pose,
+        is_held: bool,
+        (offset, depth): (f64, f64),
+        steepening: f64,
+    ) -> (f64, f64) {
         let square = |metres: f64| metres * metres;
         let depth = depth.max(0.1);
         let slope = offset / depth;
         let tilt = if is_held { self.attitude } else { self.unknown_attitude };
-        let fix = pose.accuracy_m / super::RADIUS_95;
+        let moved = steepening.max(1.0);
+        let fix = moved * pose.accuracy_m / super::RADIUS_95;
         // A tilted ray moves most along its own way; both axes are given the mean of the two.
-        let along = depth * (1.0 + slope * slope) * tilt;
+        let along = steepening * depth * (1.0 + slope * slope) * tilt;
         let across = depth * (1.0 + slope * slope).sqrt() * tilt;
         let tilted = ((square(along) + square(across)) / 2.0).sqrt();
         let turned = offset * self.yaw / std::f64::consts::SQRT_2;
-        let raised = slope * self.height_m / std::f64::consts::SQRT_2;
+        let raised = steepening * slope * self.height_m / std::f64::consts::SQRT_2;
         let shared = (square(fix) + square(tilted) + square(turned) + square(raised)).sqrt();
         let speed = pose.fix.velocity.map_or(0.0, |(east, north)| east.hypot(north));
-        (shared, (square(speed * self.time_s) + square(pose.drift_m)).sqrt())
+        (shared, moved * (square(speed * self.time_s) + square(pose.drift_m)).sqrt())
     }
 }
 
@@ -181,6 +213,25 @@ mod tests {
         }
         assert_eq!(Ground::Flat(None).meet(&pose, [0.6, 0.0, 1.0]), Ok([0.0, 36.0, 60.0]));
         assert_eq!(Ground::Flat(Some(430.0)).height(&pose), Ok(100.0));
+    }
+
+    #[test]
+    fn an_error_shifts_a_place_as_far_as_the_budget_of_a_slope_says() {
+        let pose = pose(530.0, Some(60.0));
+        for slope in [-0.4, 0.0, 0.3] {
+            let (_folder, ground) = hillside(slope);
+            for ray in [[0.5, 0.0, 1.0], [0.9, 0.1, 1.0]] {
+                let met = ground.meet(&pose, ray).expect("ground");
+                let mut higher = pose;
+                higher.fix.altitude_m = Some(533.0);
+                let moved = ground.meet(&higher, ray).expect("ground");
+                let on_the_level = 3.0 * f64::hypot(ray[0], ray[1]);
+                let shift = (moved[0] - met[0]).hypot(moved[1] - met[1]) / on_the_level;
+                let said = ground.steepening(&pose, met);
+                assert!((shift - said).abs() < 0.05, "{slope} {ray:?}: {shift}, {said}");
+            }
+        }
+        assert_eq!(Ground::Flat(None).steepening(&pose, [30.0, 0.0, 60.0]), 1.0);
     }
 
     #[test]

@@ -1,19 +1,17 @@
 //! Places of a frame's regions.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::ground::from;
 use super::{
-    Attitude, Budget, Geodetic, Ground, Method, NoPosition, Optics, Pose, PoseBuffer, RADIUS_95, Sighted,
-    Whereabouts,
+    Attitude, Budget, Geodetic, Ground, Method, NoPosition, Optics, Pose, PoseBuffer, RADIUS_95, Releases,
+    Sighted, Whereabouts,
 };
 use crate::region::Region;
 
 /// How far from a box's middle the organism's middle is, of half its sides: boxes are drawn badly.
 const BADLY_DRAWN: f64 = 0.35;
-/// A release is that of the frame that follows it so soon.
-const RELEASE: Duration = Duration::from_secs(1);
 
 /// A camera that does not move.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -89,11 +87,19 @@ impl Locator {
         self.poses.is_some() && optical.optics.is_some()
     }
 
-    /// When the frame that arrived at `arrived` was taken: at its release, where the autopilot releases frames.
+    /// When the frame that arrived at `arrived` was taken: at its release, where the autopilot releases frames. Those
+    /// that came before it say how long one is on its way.
     #[must_use]
-    pub fn taken(&self, optical: &Optical, arrived: Instant) -> Instant {
-        let released = || self.with(|poses| poses.released(arrived, RELEASE)).flatten();
+    pub fn taken(&self, optical: &Optical, before: &Releases, arrived: Instant) -> Instant {
+        let released = || self.with(|poses| poses.released(before, arrived));
         if optical.released { released().unwrap_or(arrived) } else { arrived }
+    }
+
+    /// A frame arrived at `arrived`, after those of `before`.
+    pub fn came(&self, optical: &Optical, before: &mut Releases, arrived: Instant) {
+        if optical.released {
+            self.with(|poses| poses.came(before, arrived));
+        }
     }
 
     /// The receiver's time at `moment`, where it has one.
@@ -196,7 +202,9 @@ impl Framed<'_> {
         if region.around {
             reach = reach.map(|metres| metres * BADLY_DRAWN);
         }
-        let (shared_m, drawn_m) = self.locator.budget.spread(pose, is_held, east.hypot(north), depth);
+        let steepening = ground.steepening(pose, [east, north, depth]);
+        let away = (east.hypot(north), depth);
+        let (shared_m, drawn_m) = self.locator.budget.spread(pose, is_held, away, steepening);
         Ok(Sighted {
             at: from(pose, east, north),
             alt_agl_m: height,

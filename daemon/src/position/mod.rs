@@ -11,6 +11,7 @@ mod geodesy;
 mod ground;
 mod locator;
 mod optics;
+mod release;
 pub mod source;
 mod terrain;
 
@@ -22,6 +23,7 @@ pub use geodesy::Geodetic;
 pub use ground::{Budget, Ground};
 pub use locator::{Framed, Locator, Optical, Overflown, Station};
 pub use optics::{Attitude, Optics, OpticsError};
+pub use release::Releases;
 pub use terrain::{Terrain, TerrainError};
 
 /// From a normal error's standard deviation along each of two axes to the radius that holds 95 % of it.

@@ -1,7 +1,9 @@
 //! Boxes that an ONNX detector finds, in the frame or tile by tile.
 
+use std::cmp::Ordering;
+use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, ViewRenderer};
@@ -27,12 +29,13 @@ pub struct DetectorError {
     reason: String,
 }
 
-/// A detector ready to look.
+/// A detector ready to look. The network allocates while it runs, what is around it nothing once warm.
 pub struct Detector {
     path: PathBuf,
     plan: Arc<TypedRunnableModel>,
     side: u32,
-    bytes_in: bool,
+    /// Shared with the network while it runs.
+    input: Arc<Tensor>,
     score: f64,
     renderer: ViewRenderer,
     pixels: Vec<u8>,
@@ -90,12 +93,13 @@ impl Detector {
             model.with_input_fact(0, InferenceFact::dt_shape(datum, shape))?.into_optimized()?.into_runnable()
         };
         let plan = optimise().map_err(|error| failed("optimise")(format!("{error:#}")))?;
+        let input = Tensor::zero_dt(datum, &shape).map_err(|error| failed("use")(format!("{error:#}")))?;
         let pixels = vec![0; side as usize * side as usize * 3];
         Ok(Self {
             path: path.into(),
             plan,
             side,
-            bytes_in,
+            input: Arc::new(input),
             score,
             renderer: ViewRenderer::new(),
             pixels,
@@ -132,75 +136,139 @@ impl Detector {
     }
 
     fn detect(&mut self, picture: &Picture, tile: FractionBox) -> Result<(), String> {
-        let side = self.side as usize;
+        let told = |error: TractError| format!("{error:#}");
         self.renderer
             .render(picture, tile, self.side, &mut self.pixels)
             .map_err(|error| error.to_string())?;
-        let input = if self.bytes_in {
-            Tensor::from_shape(&[1, side, side, 3], &self.pixels)
-        } else {
-            let plane = |channel: usize| {
-                self.pixels.iter().skip(channel).step_by(3).map(|&byte| f32::from(byte) / 255.0)
-            };
-            let planes: Vec<f32> = (0..3).flat_map(plane).collect();
-            Tensor::from_shape(&[1, 3, side, side], &planes)
-        };
-        let told = |error: TractError| format!("{error:#}");
-        let outputs = self.plan.run(tvec!(input.map_err(told)?.into())).map_err(told)?;
-        let numbers = |output: &TValue| -> Result<Vec<f32>, String> {
-            let output = output.cast_to::<f32>().map_err(told)?;
-            let view = output.to_plain_array_view::<f32>().map_err(told)?;
-            Ok(view.iter().copied().collect())
-        };
-        let found = match &outputs[..] {
-            [boxes, scores, ..] => corners(&numbers(boxes)?, &numbers(scores)?),
+        fill(Arc::make_mut(&mut self.input), &self.pixels).map_err(told)?;
+        let outputs = self.plan.run(tvec!(TValue::from_const(Arc::clone(&self.input)))).map_err(told)?;
+        self.found.clear();
+        let shown = Shown { tile, pixel: f64::from(self.side), score: self.score };
+        let fits = match &outputs[..] {
+            [boxes, scores, ..] => {
+                let (boxes, scores) = (boxes.cast_to::<f32>(), scores.cast_to::<f32>());
+                let (boxes, scores) = (boxes.map_err(told)?, scores.map_err(told)?);
+                let found = corners(numbers(&boxes).map_err(told)?, numbers(&scores).map_err(told)?);
+                found.map(|found| shown.keep(found, &mut self.found))
+            }
             [one] => {
-                let shape: Vec<usize> = one.shape().into();
-                let &[1, rows, count] = &shape[..] else { return Err(format!("its output is {shape:?}")) };
-                centres(&numbers(one)?, rows, count)
+                let &[1, rows, count] = one.shape() else {
+                    return Err(format!("its output is {:?}", one.shape()));
+                };
+                let one = one.cast_to::<f32>().map_err(told)?;
+                let found = centres(numbers(&one).map_err(told)?, rows, count);
+                found.map(|found| shown.keep(found, &mut self.found))
             }
             [] => None,
         };
-        let found = found.ok_or("its output is no boxes")?;
-        let [left, top, right, bottom] = tile.edges();
-        let pixel = f64::from(self.side);
-        self.found.clear();
+        fits.ok_or("its output is no boxes")?;
+        let order = |edges: [f64; 4], other: [f64; 4]| {
+            edges.iter().zip(&other).map(|(one, other)| one.total_cmp(other)).find(|order| order.is_ne())
+        };
+        self.found.sort_unstable_by(|one, other| {
+            let by_place = || order(one.0.edges(), other.0.edges()).unwrap_or(Ordering::Equal);
+            other.1.total_cmp(&one.1).then_with(by_place)
+        });
+        self.found.truncate(MOST);
+        Ok(())
+    }
+}
+
+/// Pixels of a tile as the network takes them: bytes as they are, numbers from 0 to 1 a channel at a time.
+fn fill(input: &mut Tensor, pixels: &[u8]) -> TractResult<()> {
+    let bytes_in = input.datum_type() == u8::datum_type();
+    let mut input = input.try_as_plain_ram_mut()?;
+    if bytes_in {
+        input.as_slice_mut::<u8>()?.copy_from_slice(pixels);
+        return Ok(());
+    }
+    let planes = input.as_slice_mut::<f32>()?.chunks_exact_mut((pixels.len() / 3).max(1));
+    for (channel, plane) in planes.enumerate() {
+        let bytes = pixels.iter().skip(channel).step_by(3);
+        plane.iter_mut().zip(bytes).for_each(|(number, &byte)| *number = f32::from(byte) / 255.0);
+    }
+    Ok(())
+}
+
+fn numbers(output: &Tensor) -> TractResult<&[f32]> {
+    output.try_as_plain_ram()?.as_slice::<f32>()
+}
+
+/// A tile as the network was shown it.
+#[derive(Clone, Copy)]
+struct Shown {
+    tile: FractionBox,
+    /// Pixels across.
+    pixel: f64,
+    score: f64,
+}
+
+impl Shown {
+    /// Keeps those of its boxes that have a score, in fractions of the frame.
+    fn keep(self, found: impl Iterator<Item = Scored>, kept: &mut Vec<(FractionBox, f64)>) {
+        let [left, top, right, bottom] = self.tile.edges();
         for (edges, score) in found {
             if f64::from(score) < self.score {
                 continue;
             }
-            let share = edges.map(|edge| (f64::from(edge) / pixel).clamp(0.0, 1.0));
+            let share = edges.map(|edge| (f64::from(edge) / self.pixel).clamp(0.0, 1.0));
             let x = |share: f64| (left + (right - left) * share).clamp(0.0, 1.0);
             let y = |share: f64| (top + (bottom - top) * share).clamp(0.0, 1.0);
             if let Ok(found) = FractionBox::new(x(share[0]), y(share[1]), x(share[2]), y(share[3])) {
-                self.found.push((found, f64::from(score)));
+                kept.push((found, f64::from(score)));
             }
         }
-        self.found.sort_by(|one, other| other.1.total_cmp(&one.1));
-        self.found.truncate(MOST);
-        Ok(())
     }
 }
 
 type Scored = ([f32; 4], f32);
 
 /// Left, top, right and bottom in pixels, and as many scores.
-fn corners(boxes: &[f32], scores: &[f32]) -> Option<Vec<Scored>> {
+fn corners<'a>(boxes: &'a [f32], scores: &'a [f32]) -> Option<impl Iterator<Item = Scored> + 'a> {
     let (boxes, rest) = boxes.as_chunks::<4>();
     let fits = rest.is_empty() && boxes.len() == scores.len();
-    fits.then(|| boxes.iter().copied().zip(scores.iter().copied()).collect())
+    fits.then(|| boxes.iter().copied().zip(scores.iter().copied()))
 }
 
 /// Rows of centre x, centre y, width, height in pixels and of each class's score, a column a box.
-fn centres(numbers: &[f32], rows: usize, count: usize) -> Option<Vec<Scored>> {
+fn centres(numbers: &[f32], rows: usize, count: usize) -> Option<impl Iterator<Item = Scored> + '_> {
     if rows < 5 || numbers.len() != rows * count {
         return None;
     }
-    let at = |row: usize, column: usize| numbers[row * count + column];
-    let one = |column: usize| {
+    let at = move |row: usize, column: usize| numbers[row * count + column];
+    Some((0..count).map(move |column| {
         let (x, y, width, height) = (at(0, column), at(1, column), at(2, column), at(3, column));
         let score = (4..rows).map(|row| at(row, column)).fold(f32::NEG_INFINITY, f32::max);
         ([x - width / 2.0, y - height / 2.0, x + width / 2.0, y + height / 2.0], score)
-    };
-    Some((0..count).map(one).collect())
+    }))
+}
+
+/// A detector on its way to the thread that looks at frames, which takes it once.
+#[derive(Clone)]
+pub struct NewDetector(Arc<Mutex<Option<Detector>>>);
+
+impl NewDetector {
+    /// `detector`, to be taken.
+    #[must_use]
+    pub fn new(detector: Detector) -> Self {
+        Self(Arc::new(Mutex::new(Some(detector))))
+    }
+
+    /// The detector, where nobody took it yet.
+    #[must_use]
+    pub fn take(&self) -> Option<Detector> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl PartialEq for NewDetector {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl fmt::Debug for NewDetector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewDetector")
+    }
 }

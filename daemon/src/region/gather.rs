@@ -1,5 +1,7 @@
 //! One box for each thing that overlapping tiles show, some whole and some cut.
 
+use std::cmp::Ordering;
+
 use fieldmark_models::views::FractionBox;
 
 /// Boxes of two tiles that share so much of their union are of one thing.
@@ -47,9 +49,14 @@ impl Gather {
 
     /// One box a thing, the best whole ones first; of a thing that no tile shows whole, the largest part.
     pub fn boxes(&mut self) -> &[FractionBox] {
-        let falling = |one: f64, other: f64| other.total_cmp(&one);
+        // Sorted where they are; what is equal has an order all the same.
+        let falling = |one: (f64, FractionBox), other: (f64, FractionBox)| {
+            let places = one.1.edges().into_iter().zip(other.1.edges());
+            let by_place = places.map(|(one, other)| one.total_cmp(&other)).find(|order| order.is_ne());
+            other.0.total_cmp(&one.0).then(by_place.unwrap_or(Ordering::Equal))
+        };
         self.kept.clear();
-        self.whole.sort_by(|one, other| falling(one.1, other.1));
+        self.whole.sort_unstable_by(|one, other| falling((one.1, one.0), (other.1, other.0)));
         for &(found, _) in &self.whole {
             let own = area(found.edges());
             let same = |&kept: &FractionBox| {
@@ -60,7 +67,8 @@ impl Gather {
                 self.kept.push(found);
             }
         }
-        self.cut.sort_by(|one, other| falling(area(one.0.edges()), area(other.0.edges())));
+        let large = |found: FractionBox| (area(found.edges()), found);
+        self.cut.sort_unstable_by(|one, other| falling(large(one.0), large(other.0)));
         for &(found, _) in &self.cut {
             let own = area(found.edges());
             if !self.kept.iter().any(|&kept| shared(found, kept) > PART * own) {
@@ -85,7 +93,7 @@ mod tests {
         let (left, middle) = (edges(0.0, 0.0, 0.5, 0.5), edges(0.25, 0.0, 0.75, 0.5));
         gather.add(left, edges(0.4, 0.1, 0.5, 0.2), 0.9);
         gather.add(middle, edges(0.4, 0.1, 0.6, 0.2), 0.5);
-        gather.add(left, edges(0.05, 0.1, 0.15, 0.2), 0.5);
+        gather.add(left, edges(0.05, 0.1, 0.15, 0.2), 0.4);
         assert_eq!(gather.boxes(), [edges(0.4, 0.1, 0.6, 0.2), edges(0.05, 0.1, 0.15, 0.2)]);
         gather.clear();
         assert!(gather.boxes().is_empty());

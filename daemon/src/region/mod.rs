@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use fieldmark_models::views::FractionBox;
 
-pub use detector::{Detector, DetectorError, Look};
+pub use detector::{Detector, DetectorError, Look, NewDetector};
 pub use gather::Gather;
 pub use motion::Motion;
 pub use planner::RegionPlanner;

@@ -16,9 +16,9 @@ use crate::decide::{Answer, DecideError, Decider, LookTime};
 use crate::flight::LogWriter;
 use crate::gate::Gate;
 use crate::observe::Observer;
-use crate::position::{Framed, Locator, Optical, TimeSource};
+use crate::position::{Framed, Locator, Optical, Releases, TimeSource};
 use crate::publish::snapshot::Snapshots;
-use crate::region::{Detector, DetectorError, Motion, Region, RegionPlanner};
+use crate::region::{Detector, DetectorError, Motion, NewDetector, Region, RegionPlanner};
 use crate::track::{EventType, Judge, Sighting, Told, Tracker};
 use crate::update::{Change, Exchange};
 
@@ -84,6 +84,7 @@ struct Watched {
     divided: Divided,
     gate: Gate,
     optical: Optical,
+    releases: Releases,
     paused: bool,
     /// Frames carry the time they were recorded at.
     recorded: bool,
@@ -203,9 +204,9 @@ fn milliseconds(since: Instant) -> f64 {
 }
 
 /// Frees a model on another thread: an engine may take its time.
-fn discard(decider: Option<Box<Decider>>) {
-    if let Some(decider) = decider {
-        let _ = std::thread::Builder::new().name("discard".into()).spawn(move || drop(decider));
+fn discard<M: Send + 'static>(model: Option<M>) {
+    if let Some(model) = model {
+        let _ = std::thread::Builder::new().name("discard".into()).spawn(move || drop(model));
     }
 }
 
@@ -223,6 +224,7 @@ impl Inference {
             },
             gate: Gate::new(camera.gate),
             optical: camera.optical,
+            releases: Releases::default(),
             paused: false,
             recorded: matches!(camera.source, CameraSource::Files(FilesConfig { pace: Pace::Recorded, .. })),
             tracker: Tracker::new(camera.tracks),
@@ -295,7 +297,10 @@ impl Inference {
             tracing::error!("the watch list asked for cannot be used: {error}");
         }
         for (watched, camera) in self.watched.iter_mut().zip(&settings.cameras) {
-            let CameraSettings { region, focus, regions, .. } = camera;
+            let CameraSettings { region, focus, regions, detector, .. } = camera;
+            if let Some(next) = detector.as_ref().and_then(NewDetector::take) {
+                discard(watched.divided.detector.replace(next));
+            }
             watched.divided.planner = RegionPlanner::new(regions.clone(), *region, *focus);
             watched.divided.motion.forget();
             watched.paused = camera.paused;
@@ -375,14 +380,16 @@ impl Inference {
             return Outcome::Still;
         }
         let (optical, size, begun) = (watched.optical, frame.size(), Instant::now());
-        let taken = self.locator.taken(&optical, frame.moment);
         let scale = match watched.divided.planner.rules().tile_m() {
-            Some(_) => self.locator.frame(optical, taken, size).metres_per_pixel(),
+            Some(_) => {
+                let taken = self.locator.taken(&optical, &watched.releases, frame.moment);
+                self.locator.frame(optical, taken, size).metres_per_pixel()
+            }
             None => None,
         };
         let viewed =
             Viewed { live: self.decider.views(), shadow: self.shadow.as_deref().map(Decider::views) };
-        let Watched { name, divided, tracker, recorded, .. } = watched;
+        let Watched { name, divided, tracker, recorded, releases, .. } = watched;
         let (picture, regions) = match divided.divide(frame, scale, viewed, wanted) {
             Ok(divided) => divided,
             Err(undivided) => {
@@ -414,7 +421,9 @@ impl Inference {
         }
         self.probabilities.clear();
         self.probabilities.extend_from_slice(self.decider.probabilities());
-        // Poses that came while the network ran are better than those before.
+        // Poses and releases that came while the network ran are better than those before.
+        let taken = self.locator.taken(&optical, releases, frame.moment);
+        self.locator.came(&optical, releases, frame.moment);
         let framed = self.locator.frame(optical, taken, size);
         let (time, clock) = if *recorded {
             (frame.time, TimeSource::Recorded)

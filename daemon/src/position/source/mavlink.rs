@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use mavlink::dialects::ardupilotmega::{GimbalDeviceFlags, GpsFixType, MavMessage};
+use mavlink::dialects::ardupilotmega::{GimbalDeviceFlags, GpsFixType, MavBool, MavMessage};
 
 use super::Put;
 use crate::position::{Attitude, BootClock, Fix, Geodetic, Gimbal, Report};
@@ -20,6 +20,8 @@ pub struct MavlinkMeaning {
     has_fix: Option<bool>,
     /// Seconds from 1970 to the autopilot's start.
     started: Option<f64>,
+    /// What was last said of its speed; a camera's places come without.
+    velocity: Option<(f64, f64)>,
 }
 
 fn degrees(e7: i32) -> f64 {
@@ -52,11 +54,12 @@ impl MavlinkMeaning {
                 let moment = boot(&mut self.clock, m.time_boot_ms);
                 // Before its first fix an autopilot tells of the Gulf of Guinea.
                 let known = self.has_fix.unwrap_or(true) && (m.lat, m.lon) != (0, 0);
+                self.velocity = Some((f64::from(m.vy) / 100.0, f64::from(m.vx) / 100.0));
                 let fix = known.then(|| Fix {
                     at: Geodetic { lat: degrees(m.lat), lon: degrees(m.lon) },
                     altitude_m: Some(f64::from(m.alt) / 1e3),
                     above_home_m: Some(f64::from(m.relative_alt) / 1e3),
-                    velocity: Some((f64::from(m.vy) / 100.0, f64::from(m.vx) / 100.0)),
+                    velocity: self.velocity,
                     accuracy_m: None,
                 });
                 put(moment, Report::Fix(fix.filter(|fix| is_place(fix.at))));
@@ -123,17 +126,33 @@ impl MavlinkMeaning {
             MavMessage::CAMERA_FEEDBACK(m) => {
                 let moment = self.released(m.time_usec, arrived);
                 put(moment, Report::Trigger);
-                let at = Geodetic { lat: degrees(m.lat), lon: degrees(m.lng) };
-                if (m.lat, m.lng) != (0, 0) && is_place(at) && self.has_fix.unwrap_or(true) {
-                    let (altitude_m, above_home_m) = (Some(m.alt_msl.into()), Some(m.alt_rel.into()));
-                    let fix = Fix { at, altitude_m, above_home_m, velocity: None, accuracy_m: None };
+                let heights = [m.alt_msl, m.alt_rel].map(f64::from);
+                if let Some(fix) = self.pictured((m.lat, m.lng), heights) {
                     put(moment, Report::Fix(Some(fix)));
                     let attitude = Attitude::degrees(m.roll.into(), m.pitch.into(), m.yaw.into());
                     put(moment, Report::Attitude(attitude));
                 }
             }
+            // A camera that says it failed has no frame. Whether its orientation is the camera's, as it should be, or
+            // the vehicle's, depends on who fills it in: ATTITUDE and gimbals say which.
+            MavMessage::CAMERA_IMAGE_CAPTURED(m) if m.capture_result == MavBool::MAV_BOOL_TRUE => {
+                let moment = boot(&mut self.clock, m.time_boot_ms);
+                put(moment, Report::Trigger);
+                let heights = [m.alt, m.relative_alt].map(|millimetres| f64::from(millimetres) / 1e3);
+                if let Some(fix) = self.pictured((m.lat, m.lon), heights) {
+                    put(moment, Report::Fix(Some(fix)));
+                }
+            }
             _ => {}
         }
+    }
+
+    /// Where a picture was taken, as its own message says: degrees times 10 000 000, metres above sea and home.
+    fn pictured(&self, (lat, lon): (i32, i32), [altitude, above_home]: [f64; 2]) -> Option<Fix> {
+        let at = Geodetic { lat: degrees(lat), lon: degrees(lon) };
+        let known = (lat, lon) != (0, 0) && is_place(at) && self.has_fix.unwrap_or(true);
+        let (altitude_m, above_home_m, velocity) = (Some(altitude), Some(above_home), self.velocity);
+        known.then_some(Fix { at, altitude_m, above_home_m, velocity, accuracy_m: None })
     }
 
     /// The moment of a release told in microseconds since the autopilot's start or since 1970.
@@ -167,11 +186,12 @@ mod tests {
     use std::time::Duration;
 
     use mavlink::dialects::ardupilotmega::{
-        ATTITUDE_DATA, GLOBAL_POSITION_INT_DATA, GPS_RAW_INT_DATA, SYSTEM_TIME_DATA,
+        ATTITUDE_DATA, CAMERA_FEEDBACK_DATA, CAMERA_IMAGE_CAPTURED_DATA, CAMERA_TRIGGER_DATA,
+        GLOBAL_POSITION_INT_DATA, GPS_RAW_INT_DATA, SYSTEM_TIME_DATA,
     };
 
     use super::*;
-    use crate::position::{NoPosition, PoseBuffer};
+    use crate::position::{NoPosition, PoseBuffer, Releases};
 
     struct Autopilot {
         begin: Instant,
@@ -244,6 +264,56 @@ mod tests {
         assert!(pose.attitude.is_some_and(|attitude| (attitude.pitch + 0.2).abs() < 1e-6));
         let told = autopilot.buffer.time_at(autopilot.at(1010)).expect("a time");
         assert_eq!(told.as_millisecond(), 1_800_000_001_000);
+    }
+
+    #[test]
+    fn each_way_of_telling_of_a_picture_tells_when_and_where_it_was_taken() {
+        let (boot, unix) = (
+            |ms: u32| u64::from(ms) * 1000,
+            |ms: u32| UNIX_FROM + 800_000_000_000_000 + u64::from(ms) * 1000,
+        );
+        let (lat, lon) = (473_000_000, 85_000_000);
+        let trigger =
+            |time_usec| MavMessage::CAMERA_TRIGGER(CAMERA_TRIGGER_DATA { time_usec, ..Default::default() });
+        let feedback = |time_usec| {
+            let data = CAMERA_FEEDBACK_DATA { time_usec, lat, lng: lon, alt_rel: 25.0, ..Default::default() };
+            MavMessage::CAMERA_FEEDBACK(data)
+        };
+        let captured = |capture_result| {
+            let data = CAMERA_IMAGE_CAPTURED_DATA {
+                time_boot_ms: 600,
+                lat,
+                lon,
+                relative_alt: 25_000,
+                capture_result,
+                ..Default::default()
+            };
+            MavMessage::CAMERA_IMAGE_CAPTURED(data)
+        };
+        for (message, placed) in [
+            (trigger(boot(600)), false),
+            (trigger(unix(600)), false),
+            (feedback(boot(600)), true),
+            (feedback(unix(600)), true),
+            (captured(MavBool::MAV_BOOL_TRUE), true),
+        ] {
+            let mut autopilot = Autopilot::new();
+            autopilot.hear(1, &position(0, 470_000_000), 10);
+            let time = SYSTEM_TIME_DATA { time_unix_usec: unix(0), time_boot_ms: 0 };
+            autopilot.hear(1, &MavMessage::SYSTEM_TIME(time), 10);
+            autopilot.hear(1, &message, 700);
+            let released = autopilot.buffer.released(&Releases::default(), autopilot.at(690));
+            let off = released.duration_since(autopilot.at(610)).as_secs_f64();
+            assert!(off < 1e-3, "{off} {message:?}");
+            let fix = autopilot.buffer.at(released).expect("a pose").fix;
+            let lat = if placed { 47.3 } else { 47.0 };
+            assert!((fix.at.lat - lat).abs() < 1e-6, "{fix:?} {message:?}");
+            assert_eq!(fix.above_home_m, Some(if placed { 25.0 } else { 40.0 }));
+        }
+        let mut autopilot = Autopilot::new();
+        autopilot.hear(1, &captured(MavBool::MAV_BOOL_FALSE), 700);
+        let failed = autopilot.buffer.released(&Releases::default(), autopilot.at(690));
+        assert_eq!(failed, autopilot.at(690), "a picture that failed is none");
     }
 
     #[test]

@@ -4,7 +4,8 @@
 mod field;
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,11 @@ struct Node {
 impl Node {
     /// `keys` stand in `[page]`, where TOKENFILE is the path of a file with [`TOKEN`].
     fn start(keys: &str, allowed: &str, camera: &str) -> Self {
+        Self::showing(2, keys, allowed, camera)
+    }
+
+    /// With so many pictures, red ones first.
+    fn showing(pictures: usize, keys: &str, allowed: &str, camera: &str) -> Self {
         let (port, page) = (free_port(), free_port());
         let broker = Broker::start(port);
         let token = std::env::temp_dir().join(format!("fieldmark-page-token-{page}"));
@@ -34,7 +40,7 @@ impl Node {
         let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nmetrics_s = 0.5\n");
         let tables =
             format!("[commands]\nallow = [{allowed}]\n[page]\nlisten = \"127.0.0.1:{page}\"\n{keys}\n");
-        let field = Field::new(&mqtt, 2, camera, &tables);
+        let field = Field::new(&mqtt, pictures, camera, &tables);
         let listener = Listener::start(port, "311");
         let daemon = field.start();
         listener.wait("fieldmark/n1/status", |heard| heard.iter().any(|status| status == "online"));
@@ -203,7 +209,12 @@ fn the_page_shows_what_the_node_sees_and_why() {
     let node = Node::start("live_fps = 20", "", "rate_hz = 4.0\nregion = [0.0, 0.0, 1.0, 0.5]");
     let state = node.wait_state(|state| state["tracks"].as_array().is_some_and(|tracks| tracks.len() > 2));
     let decision = &state["cameras"][0]["decision"];
-    let descent = decision["descent"].as_array().expect("a way down");
+    let region = &decision["regions"][0];
+    assert_eq!(
+        (&region["name"], &region["box"]),
+        (&"region".into(), &serde_json::json!([0.0, 0.0, 1.0, 0.5]))
+    );
+    let descent = region["way"]["descent"].as_array().expect("a way down");
     assert_eq!(descent.len(), 3, "from the kingdom to a leaf: {decision:#}");
     assert!(descent.iter().filter(|rung| rung["answer"] == true).count() == 1, "{decision:#}");
     // Probabilities fall on the way down, and the answer is the last that is sure enough.
@@ -273,6 +284,82 @@ fn events_come_whenever_something_changes() {
     node.stop();
 }
 
+#[test]
+fn a_camera_whose_answers_are_not_those_the_package_was_measured_with_departs() {
+    // Half of the pictures are oaks of either species: genera, where the package was measured on species alone.
+    let node = Node::start("[drift]\nspread_s = 0", "", "rate_hz = 50.0");
+    let drift = node.listener.wait_long("fieldmark/n1/pond/drift", |heard| !heard.is_empty()).remove(0);
+    let drift: Value = serde_json::from_str(&drift).expect("JSON");
+    assert_eq!(
+        (&drift["state"], &drift["reasons"]),
+        (&"departed".into(), &serde_json::json!(["package_ranks"]))
+    );
+    assert_eq!(
+        (&drift["today"]["answers"], &drift["distance_package"]),
+        (&64.into(), &0.5.into()),
+        "{drift:#}"
+    );
+    let state = node.wait_state(|state| state["cameras"][0]["drift"]["state"] == "departed");
+    let brightness = state["cameras"][0]["drift"]["today"]["brightness"].as_f64();
+    assert!(brightness.is_some_and(|level| (0.0..=255.0).contains(&level)), "{state:#}");
+    let text = node.page.get("/metrics", &[]).text();
+    assert_eq!(sample(&text, "fieldmark_drift_departed"), 1.0);
+    assert_eq!(sample(&text, "fieldmark_drift_distance"), 0.5);
+    node.stop();
+    // Bees alone are species, as measured.
+    let node = Node::showing(1, "[drift]\nspread_s = 0", "", "rate_hz = 50.0");
+    let drift = node.listener.wait_long("fieldmark/n1/pond/drift", |heard| !heard.is_empty()).remove(0);
+    assert!(drift.contains("\"state\":\"usual\"") && !drift.contains("reasons"), "{drift}");
+    node.stop();
+}
+
+#[test]
+fn who_does_not_say_what_it_wants_is_closed_and_shuts_nobody_out_for_long() {
+    let node = Node::start("max_viewers = 1", "", "rate_hz = 1.0");
+    // As many as there is room for: 64 and two for the viewer. Half say nothing, half say too little.
+    let begun = Instant::now();
+    let mut silent: Vec<_> = (0..66)
+        .map(|number| {
+            let mut stream = TcpStream::connect(("127.0.0.1", node.page.0)).expect("a connection");
+            let said = if number % 2 == 0 { "" } else { "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n" };
+            stream.write_all(said.as_bytes()).expect("write");
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+            stream
+        })
+        .collect();
+    let opened = begun.elapsed();
+    // One more waits, and gets its answer when the others are closed.
+    assert_eq!(node.page.get("/api/entry", &[]).status, 200);
+    let waited = begun.elapsed();
+    assert!(
+        waited > Duration::from_secs(9) && waited < Duration::from_secs(20) + opened,
+        "answered after {waited:?}"
+    );
+    let mut rest = Vec::new();
+    for stream in &mut silent {
+        rest.clear();
+        stream.read_to_end(&mut rest).expect("the end");
+        assert!(!String::from_utf8_lossy(&rest).contains("200 OK"), "{}", String::from_utf8_lossy(&rest));
+    }
+    assert!(begun.elapsed() < Duration::from_secs(25) + opened, "{:?}", begun.elapsed());
+    node.stop();
+}
+
+#[test]
+fn no_more_watch_than_the_configuration_lets() {
+    let node = Node::start("max_viewers = 2", "", "rate_hz = 5.0");
+    let mut watching: Vec<_> = (0..2).map(|_| node.page.open("GET", "/live/pond", &[], "")).collect();
+    let mut piece = [0; 64];
+    for stream in &mut watching {
+        assert!(stream.read(&mut piece).expect("pictures") > 0);
+    }
+    assert_eq!(node.page.get("/live/pond", &[]).status, 503);
+    watching.pop();
+    node.wait_state(|state| state["viewers"]["live"] == 1);
+    assert_eq!(node.page.get("/picture/pond", &[]).status, 200);
+    node.stop();
+}
+
 /// The value of the only sample of `name`, or the sum of all of them.
 fn sample(text: &str, name: &str) -> f64 {
     let of = |line: &str| {
@@ -328,7 +415,8 @@ fn prometheus_reads_every_counter_under_names_that_do_not_change() {
     let text = node.page.get("/metrics", &[]).text();
     // What is there on some machines only is left out: temperatures, drops that never happened.
     let sometimes = |line: &&str| {
-        !line.starts_with("fieldmark_temperature") && !line.starts_with("fieldmark_outbox_dropped")
+        let sometimes = ["fieldmark_temperature", "fieldmark_outbox_dropped", "fieldmark_drift_distance"];
+        !sometimes.iter().any(|name| line.starts_with(name))
     };
     insta::assert_snapshot!(names(&text).lines().filter(sometimes).collect::<Vec<_>>().join("\n"));
     let value = |name: &str| sample(&text, name);

@@ -79,7 +79,7 @@ fn every_message_of_a_running_node_keeps_to_its_schema() {
     let port = free_port();
     let _broker = Broker::start(port);
     let tables = "[watch]\ntaxa = [\"Quercus\"]\n[snapshot]\nevery_s = 0.1\n\
-                  [commands]\nallow = [\"snapshot\", \"threshold\", \"gate\", \"pause\"]\n";
+                  [commands]\nallow = [\"snapshot\", \"threshold\", \"gate\", \"pause\"]\n[drift]\nspread_s = 0\n";
     let mqtt = format!("[mqtt]\nurl = \"mqtt://127.0.0.1:{port}\"\nmetrics_s = 0.2\n");
     let field = Field::new(&mqtt, 2, "rate_hz = 50.0", tables);
     let listener = Listener::start(port, "311");
@@ -89,6 +89,7 @@ fn every_message_of_a_running_node_keeps_to_its_schema() {
     let begun = office.roll_out("toy@1.1.0", &["--detach"]).wait();
     assert_eq!(begun.code, Some(0), "{begun:?}");
     listener.wait("fieldmark/n1/pond/alert", |heard| !heard.is_empty());
+    listener.wait_long("fieldmark/n1/pond/drift", |heard| !heard.is_empty());
     let url = format!("mqtt://127.0.0.1:{port}");
     for (command, payload) in [
         ("snapshot", r#"{"camera":"pond"}"#),

@@ -44,6 +44,13 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def everybody():
+    """Processor seconds of the whole machine so far."""
+    with open("/proc/stat") as stat:
+        user, nice, system, _idle, _wait, irq, soft, *_ = map(int, stat.readline().split()[1:])
+    return (user + nice + system + irq + soft) / TICKS
+
+
 def rss(pid):
     with open(f"/proc/{pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) / 1024
@@ -56,17 +63,45 @@ def inferred(node):
 def measure(node, count, seconds):
     viewers = Viewers(node, count) if count else None
     time.sleep(1.5)
-    pid = node.daemon.pid
-    begun, cpu_before, before = time.monotonic(), cpu(pid), inferred(node)
+    pid, own = node.daemon.pid, os.getpid()
+    before = inferred(node)
+    begun, cpu_before, own_before, all_before = time.monotonic(), cpu(pid), cpu(own), everybody()
     time.sleep(seconds)
     passed = time.monotonic() - begun
-    used, decided = cpu(pid) - cpu_before, inferred(node) - before
+    used, others = cpu(pid) - cpu_before, everybody() - all_before
+    others -= used + cpu(own) - own_before
+    decided = inferred(node) - before
     read = 0
     if viewers:
         read = viewers.bytes
         viewers.leave()
         time.sleep(0.5)
-    return {"cpu": used / passed, "rate": decided / passed, "cpu_ms": used / max(decided, 1) * 1000, "bytes": read / passed, "rss": rss(pid)}
+    return {"cpu": used / passed, "rate": decided / passed, "cpu_ms": used / max(decided, 1) * 1000, "bytes": read / passed,
+            "rss": rss(pid), "others": others / passed}
+
+
+def spread(values):
+    """Median with the middle half of the values around it."""
+    if len(values) < 3:
+        return f"{statistics.median(values):.3f}"
+    low, _, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{statistics.median(values):.3f} ({low:.3f} to {high:.3f})"
+
+
+def rounds_of(node, rounds, seconds):
+    """Each look with viewers stands between two without: what the machine does meanwhile falls on both alike."""
+    plain, seen = [], {1: [], 20: []}
+    measure(node, 20, min(seconds, 5))
+    plain.append(measure(node, 0, seconds))
+    for number in range(rounds):
+        for count in (1, 20) if number % 2 == 0 else (20, 1):
+            row = measure(node, count, seconds)
+            plain.append(measure(node, 0, seconds))
+            around = plain[-2:]
+            row["of_none"] = row["rate"] / statistics.mean(other["rate"] for other in around)
+            row["more_cpu"] = row["cpu"] - statistics.mean(other["cpu"] for other in around)
+            seen[count].append(row)
+    return plain, seen
 
 
 def main(binaries, rounds, seconds):
@@ -75,18 +110,19 @@ def main(binaries, rounds, seconds):
         node = Node(binaries, rate=rate, page="requests_per_s = 1000")
         try:
             time.sleep(4)
-            rows = {0: [], 1: [], 20: []}
-            for _ in range(rounds):
-                for count in rows:
-                    rows[count].append(measure(node, count, seconds))
-            print(f"== {title}; medians of {rounds} x {seconds} s, in turns")
-            print(f"{'viewers':>8} {'cores':>7} {'decisions/s':>12} {'of none':>8} {'CPU ms/decision':>16} {'kB/s sent':>10} {'RSS MB':>7}")
-            middle = {count: {key: statistics.median(row[key] for row in found) for key in found[0]} for count, found in rows.items()}
-            for count, row in middle.items():
-                ratio = statistics.median(one["rate"] / none["rate"] for one, none in zip(rows[count], rows[0]))
-                print(f"{count:>8} {row['cpu']:>7.3f} {row['rate']:>12.2f} {ratio:>8.3f} {row['cpu_ms']:>16.1f} {row['bytes'] / 1000:>10.0f} {row['rss']:>7.1f}", flush=True)
+            plain, seen = rounds_of(node, rounds, seconds)
         finally:
             node.stop()
+        print(f"== {title}; {rounds} rounds of {seconds:.0f} s, in turns; medians, and the middle half")
+        print(f"{'viewers':>7}  {'cores':>23}  {'decisions/s':>23}  {'of none':>23}  {'cores more than none':>23}  {'kB/s':>6}  {'RSS MB':>6}  {'others, cores':>23}")
+        for count, rows in {0: plain, **seen}.items():
+            def of(key):
+                return spread([row[key] for row in rows]) if count or key not in ("of_none", "more_cpu") else "-"
+            sent, resident = (statistics.median(row[key] for row in rows) for key in ("bytes", "rss"))
+            print(f"{count:>7}  {of('cpu'):>23}  {of('rate'):>23}  {of('of_none'):>23}  {of('more_cpu'):>23}  {sent / 1000:>6.0f}  {resident:>6.1f}  {of('others'):>23}", flush=True)
+        busy = statistics.median(row["others"] for rows in (plain, *seen.values()) for row in rows)
+        if busy > 0.15:
+            print(f"NOT QUIET: other programs took {busy:.2f} cores; ratios say little", flush=True)
 
 
 main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]))

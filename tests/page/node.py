@@ -53,11 +53,22 @@ def write_scenes(folder, count=len(SCENES)):
         scene(stamp, number).save(folder / f"{number:03}.jpg", quality=88)
 
 
+def write_colours(folder):
+    """What the tiny model of the tests knows, each picture another than the one before."""
+    folder.mkdir(parents=True)
+    for number in range(8):
+        colour = [(255, 0, 0), (0, 255, 0)][number % 2]
+        picture = Image.new("RGB", (1280, 720), colour)
+        # A mark that tells pictures apart, where no view looks.
+        picture.paste((0, 0, 30 * number + 20), (1180, 620, 1280, 720))
+        picture.save(folder / f"{number:03}.jpg", quality=95)
+
+
 class Node:
     """Runs until it is stopped."""
 
     def __init__(self, binaries, page="", commands='"target", "watch", "pause", "resume"', rate=1.0, tables="",
-                 cameras=None):
+                 cameras=None, toy=False):
         self.binaries = Path(binaries)
         self.folder = tempfile.TemporaryDirectory(prefix="fieldmark-page-")
         self.path = Path(self.folder.name)
@@ -66,9 +77,13 @@ class Node:
         self.mosquitto()
         (self.path / "token").write_text(TOKEN + "\n")
         cameras = cameras or {"garden": f"rate_hz = {rate}\n"}
+        self.toy, model = toy, package()
+        if toy:
+            model = self.path / "toy.fieldmark"
+            subprocess.run([self.binaries / "examples/toy_package", model], check=True)
         tables += "".join(self.camera(name, keys) for name, keys in cameras.items())
         (self.path / "fieldmark.toml").write_text(
-            f'node = "pond-node"\n[model]\npackage = "{package()}"\n'
+            f'node = "pond-node"\n[model]\npackage = "{model}"\n'
             f'[mqtt]\nurl = "mqtt://127.0.0.1:{self.broker_port}"\nmetrics_s = 1.0\n'
             f'[outbox]\nfolder = "{self.path}/state"\n[commands]\nallow = [{commands}]\n'
             f'[page]\nlisten = "127.0.0.1:{self.page_port}"\n{page.replace("TOKENFILE", str(self.path / "token"))}\n{tables}'
@@ -78,7 +93,10 @@ class Node:
 
     def camera(self, name, keys):
         folder = self.path / name
-        write_scenes(folder)
+        if self.toy:
+            write_colours(folder)
+        else:
+            write_scenes(folder)
         return f'[camera.{name}]\nsource = "files"\nfolder = "{folder}"\ntracks = true\n{keys}'
 
     def mosquitto(self):

@@ -13,6 +13,7 @@ mod export;
 mod keys;
 mod listen;
 mod nodes;
+mod page;
 mod record;
 mod release;
 mod rollout;
@@ -143,6 +144,11 @@ enum OperatorCommand {
     /// List the nodes the broker knows.
     #[command(after_help = "Example: fieldmark nodes --broker mqtt://127.0.0.1:1883")]
     Nodes(nodes::NodesArguments),
+    /// Show the whole fleet in a browser: nodes, models, updates, cameras, drift.
+    #[command(
+        after_help = "Example: fieldmark page --broker mqtt://127.0.0.1:1883, then open http://127.0.0.1:8081"
+    )]
+    Page(page::PageArguments),
     /// Ask a node to do something; its configuration says what it allows.
     #[command(after_help = "Example: fieldmark cmd pond-node snapshot '{\"camera\":\"pond\"}'")]
     Cmd(cmd::CmdArguments),
@@ -178,6 +184,7 @@ impl Fieldmark {
         match self.command {
             OperatorCommand::Watch(arguments) => watch::execute(&arguments),
             OperatorCommand::Nodes(arguments) => nodes::execute(&arguments),
+            OperatorCommand::Page(arguments) => page::execute(&arguments),
             OperatorCommand::Cmd(arguments) => cmd::execute(&arguments),
             OperatorCommand::Record(arguments) => record::execute(&arguments),
             OperatorCommand::Release(arguments) => release::execute(&arguments),

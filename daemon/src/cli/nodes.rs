@@ -44,7 +44,12 @@ pub(super) fn execute(arguments: &NodesArguments) -> Result<(), Failure> {
         Heard::ModelState(node) => {
             nodes.entry(node.into()).or_default().state = serde_json::from_slice(payload).ok();
         }
-        Heard::ConfigState(_) | Heard::Detection(..) | Heard::Last(..) | Heard::Other => {}
+        Heard::ConfigState(_)
+        | Heard::Detection(..)
+        | Heard::Last(..)
+        | Heard::CameraStatus(..)
+        | Heard::Drift(..)
+        | Heard::Other => {}
     })?;
     if nodes.is_empty() && !arguments.json {
         println!("the broker knows of no node");

@@ -90,7 +90,12 @@ fn live(arguments: &WatchArguments, terminal: Term) -> Result<(), Failure> {
                 let Ok(detection) = serde_json::from_slice::<Detection>(payload) else { return };
                 board.detection(&detection);
             }
-            Heard::Info(_) | Heard::ModelState(_) | Heard::ConfigState(_) | Heard::Other => return,
+            Heard::Info(_)
+            | Heard::ModelState(_)
+            | Heard::ConfigState(_)
+            | Heard::CameraStatus(..)
+            | Heard::Drift(..)
+            | Heard::Other => return,
         }
         if matches!(heard(topic), Heard::Detection(..)) {
             left = left.map(|left| left.saturating_sub(1));

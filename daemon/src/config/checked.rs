@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::camera::{CameraConfig, camera};
 use super::engine::engine;
@@ -17,7 +18,7 @@ use super::page::{PageConfig, page};
 use super::position::{PositionConfig, position};
 use super::publishing::{SnapshotConfig, commands, snapshot, watch};
 use super::raw::{RawBroker, RawConfig};
-use super::refusal::{ConfigError, refuse};
+use super::refusal::{ConfigError, number, refuse};
 use super::update::{UpdateConfig, update};
 use crate::alert::AlertRules;
 use crate::command::CommandKind;
@@ -85,6 +86,8 @@ pub struct Config {
     pub broker: Option<BrokerConfig>,
     /// The page, where there is to be one.
     pub page: Option<PageConfig>,
+    /// Least time that a day's answers are spread over before they are judged.
+    pub drift_spread: Duration,
     /// Log filter.
     pub log: String,
     /// Cameras, by name.
@@ -124,6 +127,7 @@ impl TryFrom<RawConfig> for Config {
             home_assistant: raw.home_assistant.discovery.unwrap_or(false),
             broker,
             page: page(raw.page)?,
+            drift_spread: Duration::from_secs_f64(number("drift.spread_s", raw.drift.spread_s)?),
             log: raw.log.level.unwrap_or_else(|| "info".into()),
             cameras: raw
                 .camera

@@ -26,12 +26,13 @@ pub use load::{LoadError, load, load_layered, load_text, read, read_layered};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
 pub use outbox::{DiskFull, OutboxConfig};
+pub(crate) use page::page;
 pub use page::{Access, PageConfig, Proxy};
 pub use position::{GroundConfig, PositionConfig, PositionSource};
 pub use publishing::SnapshotConfig;
 pub use raw::{
-    RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawHomeAssistant, RawLog, RawModel, RawMqtt,
-    RawOnnxRuntime, RawOptics, RawOutbox, RawPage, RawPlace, RawPosition, RawSnapshot, RawSubtree,
+    RawBroker, RawCamera, RawCommands, RawConfig, RawControl, RawDrift, RawHomeAssistant, RawLog, RawModel,
+    RawMqtt, RawOnnxRuntime, RawOptics, RawOutbox, RawPage, RawPlace, RawPosition, RawSnapshot, RawSubtree,
     RawTensorRt, RawTract, RawUpdate, RawWatch,
 };
 pub use reference::{Key, keys, markdown};

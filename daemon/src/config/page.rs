@@ -52,7 +52,8 @@ pub struct PageConfig {
     pub requests_per_second: f64,
 }
 
-pub(super) fn page(raw: RawPage) -> Result<Option<PageConfig>, ConfigError> {
+/// The page as `raw` says; `None` where it is to listen nowhere.
+pub(crate) fn page(raw: RawPage) -> Result<Option<PageConfig>, ConfigError> {
     let folder = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     page_with(raw, folder.as_deref())
 }

@@ -45,6 +45,8 @@ pub struct RawConfig {
     pub broker: RawBroker,
     /// The page in a browser.
     pub page: RawPage,
+    /// When a camera departs.
+    pub drift: RawDrift,
     /// Logging.
     pub log: RawLog,
     /// Cameras by name.
@@ -359,6 +361,14 @@ pub struct RawPage {
     pub max_viewers: Option<i64>,
     /// Requests of one address in a second.
     pub requests_per_s: Option<f64>,
+}
+
+/// `[drift]`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDrift {
+    /// Least time that a day's answers are spread over before they are judged.
+    pub spread_s: Option<f64>,
 }
 
 /// `[log]`.

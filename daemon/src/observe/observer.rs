@@ -5,41 +5,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use fieldmark_models::picture::Picture;
-use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::day::Day;
+use super::drift::{self, Gathered, Given, Terms, Usual};
 use super::scene::Scene;
+use super::seen::{Seen, Sketch};
 use super::tally::Tally;
 use super::tracks::{RecentTrack, Thumbnail, Tracks};
 use crate::capture::Frame;
-use crate::decide::{Answer, Decider, Rung};
-use crate::publish::messages::{CameraStatus, Detection, Info, ModelState, wire_time};
+use crate::decide::Answer;
+use crate::publish::messages::{CameraStatus, Detection, Drift, Info, ModelState};
 use crate::track::EventType;
 
 /// How long after the last look decisions are still written out in full.
 const ATTENTION: Duration = Duration::from_secs(5);
 /// Between two decisions that are written out where nobody looks, so that whoever comes finds one.
 const SELDOM: Duration = Duration::from_secs(1);
+/// Between two that are written out while somebody looks at the page, beside those of frames that are shown.
+const OFTEN: Duration = Duration::from_millis(400);
+/// Between two pictures of a camera whose sharpness is measured.
+const LOOKS: Duration = Duration::from_secs(10);
 /// Between two thumbnails of a camera.
 const THUMBNAILS: Duration = Duration::from_millis(400);
-
-/// A decision with the way that led to it.
-#[derive(Debug, Clone, Serialize)]
-pub struct Seen {
-    /// Number of the decision at its camera, so that a new one is told from the same one.
-    pub number: u64,
-    /// When the frame was taken: RFC 3339, UTC, milliseconds.
-    pub time: String,
-    /// From the kingdom down to the answer, and on by the most probable taxa below it.
-    pub descent: Vec<Rung>,
-    /// The most probable of the taxa one level below the answer.
-    pub rivals: Vec<Rung>,
-    /// Why it is not more specific.
-    pub stop: fieldmark_models::specificity::Stop,
-    /// Milliseconds from pixels to decision.
-    pub latency_ms: f64,
-}
 
 /// What the node last published of itself.
 #[derive(Debug, Clone, Default)]
@@ -50,14 +38,18 @@ pub struct Reported {
     pub model: Option<ModelState>,
     /// `fieldmark/N/C/status`, by number of the camera.
     pub cameras: Vec<Option<CameraStatus>>,
+    /// `fieldmark/N/C/drift`, by number of the camera.
+    pub drifts: Vec<Option<Drift>>,
 }
 
 struct OfCamera {
     scene: Arc<Scene>,
-    decisions: AtomicU64,
+    frames: AtomicU64,
     seen: Mutex<Option<Seen>>,
     written: Mutex<Option<Instant>>,
     pictured: Mutex<Pictured>,
+    gathered: Mutex<Gathered>,
+    looked: Mutex<Option<Instant>>,
 }
 
 #[derive(Default)]
@@ -79,6 +71,9 @@ pub struct Observer {
     day: Mutex<Day>,
     revision: AtomicU64,
     news: Notify,
+    terms: Mutex<Terms>,
+    drift_due: Notify,
+    spread: Duration,
 }
 
 // What is inside stays of use when a thread that held it panicked.
@@ -87,19 +82,26 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Observer {
-    /// Of the cameras called `names`, each shown at most once in `every`; `page` says whether anybody can look.
+    /// Of the cameras called `names`, each shown at most once in `every`; `page` says whether anybody can look; a day's
+    /// answers say something of drift once they are spread over `spread`.
     ///
     /// # Errors
     /// If two names are alike.
-    pub fn new(names: &[String], every: Duration, page: bool) -> prometheus::Result<Self> {
+    pub fn new(names: &[String], every: Duration, page: bool, spread: Duration) -> prometheus::Result<Self> {
         let camera = |_: &String| OfCamera {
             scene: Arc::new(Scene::new(every)),
-            decisions: AtomicU64::new(0),
+            frames: AtomicU64::new(0),
             seen: Mutex::default(),
             written: Mutex::default(),
             pictured: Mutex::default(),
+            gathered: Mutex::default(),
+            looked: Mutex::default(),
         };
-        let reported = Reported { cameras: vec![None; names.len()], ..Reported::default() };
+        let reported = Reported {
+            cameras: vec![None; names.len()],
+            drifts: vec![None; names.len()],
+            ..Reported::default()
+        };
         Ok(Self {
             cameras: names.iter().map(camera).collect(),
             tally: Tally::new(names)?,
@@ -111,6 +113,9 @@ impl Observer {
             day: Mutex::default(),
             revision: AtomicU64::new(0),
             news: Notify::new(),
+            terms: Mutex::default(),
+            drift_due: Notify::new(),
+            spread,
         })
     }
 
@@ -156,39 +161,94 @@ impl Observer {
         looked > 0 && self.milliseconds().saturating_sub(looked) < ATTENTION.as_millis() as u64
     }
 
-    /// A frame that is not decoded came from `camera`.
+    /// A frame of `camera` gets no decision, and is not decoded.
     pub fn frame(&self, camera: usize, frame: &Frame) {
         if let Some(of_camera) = self.cameras.get(camera) {
             of_camera.scene.show_frame(frame);
         }
     }
 
-    /// A picture came from `camera`.
-    pub fn picture(&self, camera: usize, picture: &Picture) {
+    /// The network has looked at `picture`, the frame of `camera` numbered `sequence`. Where its decisions are to be
+    /// written out (somebody sees this picture, or it is time again), they are to be drawn on what is returned.
+    pub fn picture(&self, camera: usize, picture: &Picture, sequence: u64) -> Option<Sketch> {
+        let of_camera = self.cameras.get(camera)?;
+        let shown = of_camera.scene.show(picture, sequence);
+        {
+            let mut looked = lock(&of_camera.looked);
+            if looked.is_none_or(|last| last.elapsed() >= LOOKS) {
+                *looked = Some(Instant::now());
+                let (seen, now) = (drift::look(picture), jiff::Timestamp::now());
+                self.gather(of_camera, |gathered| gathered.looked(seen, now, self.spread));
+            }
+        }
+        if !self.page.load(Ordering::Relaxed) {
+            return None;
+        }
+        let number = of_camera.frames.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut written = lock(&of_camera.written);
+        let least = if self.somebody_looks() { OFTEN } else { SELDOM };
+        let due = shown || written.is_none_or(|last| last.elapsed() >= least);
+        due.then(|| {
+            *written = Some(Instant::now());
+            Sketch::new(number, sequence)
+        })
+    }
+
+    /// All regions of a frame of `camera` that was taken at `time` are decided on and drawn on `sketch`.
+    pub fn sketched(&self, camera: usize, sketch: Sketch, time: jiff::Timestamp) {
         if let Some(of_camera) = self.cameras.get(camera) {
-            of_camera.scene.show(picture);
+            *lock(&of_camera.seen) = Some(sketch.seen(time));
+            self.tell();
         }
     }
 
-    /// A frame of `camera`, taken at `time`, was decided: `answer`, by `decider` a moment ago.
-    pub fn decided(&self, camera: usize, decider: &Decider, answer: &Answer, time: jiff::Timestamp) {
-        self.tally.decided(camera, answer);
-        let Some(of_camera) = self.cameras.get(camera).filter(|_| self.page.load(Ordering::Relaxed)) else {
-            return;
-        };
-        let number = of_camera.decisions.fetch_add(1, Ordering::Relaxed) + 1;
-        let now = Instant::now();
-        let mut written = lock(&of_camera.written);
-        let due = written.is_none_or(|last| now.saturating_duration_since(last) >= SELDOM);
-        if !due && !self.somebody_looks() {
-            return;
+    /// Adds to what is gathered of a camera, and calls whoever looks at it where it is due.
+    fn gather(&self, of_camera: &OfCamera, add: impl FnOnce(&mut Gathered)) {
+        let mut gathered = lock(&of_camera.gathered);
+        add(&mut gathered);
+        if gathered.due.is_some() || gathered.learned {
+            self.drift_due.notify_one();
         }
-        *written = Some(now);
-        let (descent, rivals) = decider.descent(answer.index);
-        let (stop, latency_ms) = (answer.stop, answer.latency_ms);
-        let seen = Seen { number, time: wire_time(time), descent, rivals, stop, latency_ms };
-        *lock(&of_camera.seen) = Some(seen);
+    }
+
+    /// Resolves when a camera's day is to be looked at. One waits at a time.
+    pub async fn drift_is_due(&self) {
+        self.drift_due.notified().await;
+    }
+
+    /// What is gathered of `camera`; what is due in it counts as looked at.
+    #[must_use]
+    pub fn gathered(&self, camera: usize) -> Option<Gathered> {
+        let mut gathered = lock(&self.cameras.get(camera)?.gathered);
+        let seen = gathered.clone();
+        (gathered.due, gathered.learned) = (None, false);
+        Some(seen)
+    }
+
+    /// What is usual for `camera`.
+    #[must_use]
+    pub fn usual(&self, camera: usize) -> Option<Usual> {
+        self.cameras.get(camera).map(|camera| lock(&camera.gathered).usual.clone())
+    }
+
+    /// What was usual for `camera` before the daemon started; answers count under the same terms only.
+    pub fn recall_usual(&self, camera: usize, usual: Usual) {
+        if let Some(of_camera) = self.cameras.get(camera) {
+            lock(&of_camera.gathered).usual = usual;
+        }
+    }
+
+    /// How a camera's day stands.
+    pub fn drift(&self, camera: usize, drift: Drift) {
+        if let Some(place) = lock(&self.reported).drifts.get_mut(camera) {
+            *place = Some(drift);
+        }
         self.tell();
+    }
+
+    /// A region of a frame of `camera` was decided on.
+    pub fn decided(&self, camera: usize, answer: &Answer) {
+        self.tally.decided(camera, answer);
     }
 
     /// New or better answers of `camera` are about to be told, of the part of `picture` between `edges`: how they look.
@@ -206,6 +266,10 @@ impl Observer {
     /// An event of `camera` is published.
     pub fn told(&self, camera: usize, detection: &Detection) {
         self.tally.told(camera, detection.kind.name());
+        // The first answer of a track is one frame's, as those a model is measured with are.
+        if let Some(of_camera) = self.cameras.get(camera).filter(|_| detection.kind == EventType::New) {
+            self.answered(of_camera, detection);
+        }
         if !self.page.load(Ordering::Relaxed) {
             return;
         }
@@ -217,6 +281,14 @@ impl Observer {
         self.tell();
     }
 
+    fn answered(&self, of_camera: &OfCamera, detection: &Detection) {
+        let Ok(time) = detection.time.parse() else { return };
+        let terms = lock(&self.terms).clone();
+        let (taxon, best_leaf) = (&detection.taxon, detection.best_leaf.probability);
+        let given = Given { rank: &taxon.rank, depth: taxon.depth, best_leaf };
+        self.gather(of_camera, |gathered| gathered.answered(&given, time, &terms, self.spread));
+    }
+
     /// A decided frame of `camera` took so long in each of [`super::STAGES`].
     pub fn timed(&self, camera: usize, times: [Duration; 5]) {
         self.tally.timed(camera, times);
@@ -224,6 +296,7 @@ impl Observer {
 
     /// The node says of itself.
     pub fn info(&self, info: &Info) {
+        *lock(&self.terms) = Terms { model: info.model.sha256.to_string(), threshold: info.threshold };
         lock(&self.reported).info = Some(info.clone());
         self.tell();
     }

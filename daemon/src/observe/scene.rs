@@ -15,6 +15,7 @@ use crate::config::PixelFormat;
 #[derive(Default)]
 struct Place {
     frame: Option<Frame>,
+    decided: bool,
     spare: Vec<u8>,
 }
 
@@ -65,32 +66,33 @@ impl Scene {
         self.viewers.load(Ordering::Relaxed)
     }
 
-    /// Copies `picture` where somebody watches and one is due.
-    pub fn show(&self, picture: &Picture) {
-        let layout = Layout::new(PixelFormat::Rgb3, picture.width(), picture.height(), 0, Colour::default());
-        self.put(picture.rgb(), layout);
+    /// Copies `picture` where somebody watches and one is due; whether it did. It is of the frame numbered `sequence`,
+    /// and a decision on it will follow.
+    pub fn show(&self, picture: &Picture, sequence: u64) -> bool {
+        self.put(picture.rgb(), layout_of(picture), (sequence, true))
     }
 
-    /// As [`Self::show`], of a frame that is not decoded.
+    /// As [`Self::show`], of a frame that is not decided on.
     pub fn show_frame(&self, frame: &Frame) {
-        match &frame.image {
-            FrameImage::Picture(picture) => self.show(picture),
-            FrameImage::Raw { bytes, layout } => self.put(bytes, *layout),
-        }
+        let (bytes, layout) = match &frame.image {
+            FrameImage::Picture(picture) => (picture.rgb(), layout_of(picture)),
+            FrameImage::Raw { bytes, layout } => (&bytes[..], *layout),
+        };
+        self.put(bytes, layout, (frame.sequence, false));
     }
 
-    fn put(&self, bytes: &[u8], layout: Layout) {
+    fn put(&self, bytes: &[u8], layout: Layout, (sequence, decided): (u64, bool)) -> bool {
         if self.viewers() == 0 {
-            return;
+            return false;
         }
         let now = u64::try_from(self.begun.elapsed().as_micros()).unwrap_or(u64::MAX);
         if now < self.due.load(Ordering::Relaxed) {
-            return;
+            return false;
         }
         let mut place = match self.place.try_lock() {
             Ok(place) => place,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::WouldBlock) => return false,
         };
         self.due.store(now.saturating_add(self.every), Ordering::Relaxed);
         let older = place.frame.take().map(Frame::into_buffer);
@@ -98,18 +100,22 @@ impl Scene {
         copy.clear();
         copy.extend_from_slice(bytes);
         let image = FrameImage::Raw { bytes: copy, layout };
-        place.frame =
-            Some(Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence: 0 });
+        let frame = Frame { image, time: jiff::Timestamp::now(), moment: Instant::now(), sequence };
+        place.frame = Some(frame);
+        place.decided = decided;
         drop(place);
         self.news.notify_one();
+        true
     }
 
-    /// The next picture, as [`FrameImage::Raw`]; forgets it. One taker at a time.
-    pub async fn next(&self) -> Frame {
+    /// The next picture, as [`FrameImage::Raw`], and whether its frame is decided on; forgets it. One taker at a time.
+    pub async fn next(&self) -> (Frame, bool) {
         loop {
-            let frame = self.place.lock().unwrap_or_else(PoisonError::into_inner).frame.take();
-            if let Some(frame) = frame {
-                return frame;
+            {
+                let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(frame) = place.frame.take() {
+                    return (frame, place.decided);
+                }
             }
             self.news.notified().await;
         }
@@ -119,6 +125,10 @@ impl Scene {
     pub fn give_back(&self, frame: Frame) {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).spare = frame.into_buffer();
     }
+}
+
+fn layout_of(picture: &Picture) -> Layout {
+    Layout::new(PixelFormat::Rgb3, picture.width(), picture.height(), 0, Colour::default())
 }
 
 #[cfg(test)]
@@ -139,13 +149,13 @@ mod tests {
     #[test]
     fn nothing_is_copied_while_nobody_watches() {
         let scene = Arc::new(Scene::new(Duration::ZERO));
-        scene.show(&picture(1));
+        scene.show(&picture(1), 1);
         assert_eq!(level(&scene), None);
         let viewer = Scene::watch(&scene);
-        scene.show(&picture(2));
+        scene.show(&picture(2), 2);
         assert_eq!(level(&scene), Some(2));
         drop(viewer);
-        scene.show(&picture(3));
+        scene.show(&picture(3), 3);
         assert_eq!(level(&scene), Some(2));
     }
 
@@ -153,8 +163,8 @@ mod tests {
     fn the_newest_picture_stands_and_no_faster_than_the_cap() {
         let scene = Arc::new(Scene::new(Duration::from_secs(3600)));
         let _viewer = Scene::watch(&scene);
-        scene.show(&picture(1));
-        scene.show(&picture(2));
+        scene.show(&picture(1), 1);
+        scene.show(&picture(2), 2);
         assert_eq!(level(&scene), Some(1), "the second came too early");
     }
 
@@ -163,7 +173,7 @@ mod tests {
         let scene = Arc::new(Scene::new(Duration::ZERO));
         let _viewer = Scene::watch(&scene);
         let held = scene.place.lock().expect("no panic");
-        scene.show(&picture(1));
+        scene.show(&picture(1), 1);
         drop(held);
         assert_eq!(level(&scene), None);
     }
@@ -173,8 +183,8 @@ mod tests {
         let scene = Arc::new(Scene::new(Duration::ZERO));
         let _viewer = Scene::watch(&scene);
         let shown = picture(1);
-        scene.show(&shown);
-        let asked = allocation_counter::measure(|| scene.show(&shown)).count_total;
+        scene.show(&shown, 1);
+        let asked = allocation_counter::measure(|| _ = scene.show(&shown, 2)).count_total;
         assert_eq!(asked, 0);
     }
 }

@@ -20,16 +20,23 @@ const SVG: &str = "image/svg+xml";
 const ASSETS: &[(&str, &str, &str)] = &[
     ("look.css", CSS, include_str!("assets/look.css")),
     ("node.css", CSS, include_str!("assets/node.css")),
+    ("fleet.css", CSS, include_str!("assets/fleet.css")),
     ("draw.js", SCRIPT, include_str!("assets/draw.js")),
     ("login.js", SCRIPT, include_str!("assets/login.js")),
     ("node.js", SCRIPT, include_str!("assets/node.js")),
     ("camera.js", SCRIPT, include_str!("assets/camera.js")),
+    ("drift.js", SCRIPT, include_str!("assets/drift.js")),
+    ("fleet.js", SCRIPT, include_str!("assets/fleet.js")),
+    ("live.js", SCRIPT, include_str!("assets/live.js")),
+    ("regions.js", SCRIPT, include_str!("assets/regions.js")),
     ("controls.js", SCRIPT, include_str!("assets/controls.js")),
     ("mark.svg", SVG, include_str!("assets/mark.svg")),
 ];
 
 /// The page of a node.
 pub(super) const NODE: &str = include_str!("assets/node.html");
+/// The page of a fleet.
+pub(super) const FLEET: &str = include_str!("assets/fleet.html");
 /// Where the token is given.
 pub(super) const LOGIN: &str = include_str!("assets/login.html");
 
@@ -87,7 +94,8 @@ mod tests {
     #[test]
     fn nothing_is_loaded_from_elsewhere_and_everything_named_is_there() {
         let all = ASSETS.iter().map(|(name, _, content)| (*name, *content));
-        for (name, content) in all.chain([("node.html", NODE), ("login.html", LOGIN)]) {
+        for (name, content) in all.chain([("node.html", NODE), ("fleet.html", FLEET), ("login.html", LOGIN)])
+        {
             let elsewhere = content.replace("http://www.w3.org/2000/svg", "");
             assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"), "{name}");
             for (at, opening) in content.match_indices("/assets/") {

@@ -214,6 +214,71 @@ pub struct Metrics {
     pub rss_bytes: Option<u64>,
 }
 
+/// Whether a camera's answers are what they are meant to look like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DriftState {
+    /// They are.
+    Usual,
+    /// They are not.
+    Departed,
+}
+
+/// What answers and pictures look like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DriftFigures {
+    /// Answers these are figures of: the first of each track.
+    pub answers: u64,
+    /// Mean depth of the answers; a kingdom counts 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_depth: Option<f64>,
+    /// Share of the answers at each rank.
+    pub ranks: BTreeMap<String, f64>,
+    /// Mean probability of the best leaf; absent of a package, which does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_best_leaf: Option<f64>,
+    /// Energy of the Laplacian in that of the picture, geometric mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sharpness: Option<f64>,
+    /// Mean brightness, 0 to 255.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brightness: Option<f64>,
+}
+
+/// `fieldmark/N/C/drift`: a camera's day beside what its package was measured with, and beside its own first answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Drift {
+    /// [`VERSION`].
+    pub v: u32,
+    /// Name of the node.
+    pub node: String,
+    /// Name of the camera.
+    pub camera: String,
+    /// When it was looked at: RFC 3339, UTC, milliseconds.
+    pub time: String,
+    /// The day, UTC: `2026-11-25`.
+    pub day: String,
+    /// Whether it departs.
+    pub state: DriftState,
+    /// In what: `package_ranks`, `usual_ranks`, `usual_best_leaf`, `sharpness`; absent where it does not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
+    /// The day so far.
+    pub today: DriftFigures,
+    /// The package's, where it was measured near the cut-off in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub package: Option<DriftFigures>,
+    /// The camera's own, once it has enough answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<DriftFigures>,
+    /// Share of the day's answers that would have to be of another rank to be as the package's, 0 to 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_package: Option<f64>,
+    /// The same to be as usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance_usual: Option<f64>,
+}
+
 /// A release, as messages tell it before it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DesiredModel {
@@ -431,6 +496,33 @@ mod tests {
             no_position: Some(NoPosition::NoFix),
             ..detection()
         }));
+    }
+
+    #[test]
+    fn a_drift_has_these_fields() {
+        let figures = |answers, sharpness| DriftFigures {
+            answers,
+            mean_depth: Some(3.62),
+            ranks: BTreeMap::from([("root".into(), 0.25), ("species".into(), 0.75)]),
+            mean_best_leaf: sharpness,
+            sharpness,
+            brightness: sharpness.map(|_| 121.0),
+        };
+        let drift = Drift {
+            v: VERSION,
+            node: "n1".into(),
+            camera: "pond".into(),
+            time: time(),
+            day: "2026-11-23".into(),
+            state: DriftState::Departed,
+            reasons: vec!["package_ranks".into(), "sharpness".into()],
+            today: figures(128, Some(0.41)),
+            package: Some(figures(300, None)),
+            usual: Some(figures(256, Some(0.83))),
+            distance_package: Some(0.31),
+            distance_usual: Some(0.29),
+        };
+        insta::assert_snapshot!(frozen(&drift));
     }
 
     #[test]

@@ -63,6 +63,12 @@ impl Topics {
         format!("{}/{}/status", self.node, camera.as_str())
     }
 
+    /// Whether a camera's answers are what they are meant to look like; retained.
+    #[must_use]
+    pub fn drift(&self, camera: &CameraName) -> String {
+        format!("{}/{}/drift", self.node, camera.as_str())
+    }
+
     /// Every published event.
     #[must_use]
     pub fn detection(&self, camera: &CameraName) -> String {
@@ -130,6 +136,10 @@ pub enum Heard<'a> {
     ConfigState(&'a str),
     /// The newest event of a node's camera, retained.
     Last(&'a str, &'a str),
+    /// How a node's camera is.
+    CameraStatus(&'a str, &'a str),
+    /// Whether the answers of a node's camera are what they are meant to look like.
+    Drift(&'a str, &'a str),
     /// Anything else.
     Other,
 }
@@ -143,6 +153,8 @@ pub fn heard(topic: &str) -> Heard<'_> {
         [ROOT, node, "model", "state"] => Heard::ModelState(node),
         [ROOT, node, "config", "state"] => Heard::ConfigState(node),
         [ROOT, node, camera, "detection"] => Heard::Detection(node, camera),
+        [ROOT, node, camera, "status"] => Heard::CameraStatus(node, camera),
+        [ROOT, node, camera, "drift"] => Heard::Drift(node, camera),
         [ROOT, node, camera, "last"] => Heard::Last(node, camera),
         _ => Heard::Other,
     }

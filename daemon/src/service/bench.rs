@@ -107,7 +107,7 @@ pub fn bench(
     let boot = ulid::Ulid::generate().to_string();
     let outbox = Arc::new(Outbox::open(&config.outbox, &boot)?);
     let names: Vec<_> = config.cameras.iter().map(|camera| camera.name.as_str().to_owned()).collect();
-    let observer = Arc::new(Observer::new(&names, Duration::ZERO, false)?);
+    let observer = Arc::new(Observer::new(&names, Duration::ZERO, false, Duration::ZERO)?);
     let node = Arc::new(Node::new(config, &decider, Arc::clone(&outbox), boot, Arc::clone(&observer)));
     let alerts = Alerts::new(decider.taxonomy(), &config.watch, Novelty::new(outbox.seen()));
     let alerts = alerts.map_err(RunError::Watch)?;

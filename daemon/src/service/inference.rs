@@ -15,7 +15,7 @@ use crate::config::{CameraConfig, CameraSource, FilesConfig, Pace};
 use crate::decide::{Answer, DecideError, Decider, LookTime};
 use crate::flight::LogWriter;
 use crate::gate::Gate;
-use crate::observe::Observer;
+use crate::observe::{Observer, Sketch};
 use crate::position::{Framed, Locator, Optical, Releases, TimeSource};
 use crate::publish::snapshot::Snapshots;
 use crate::region::{Detector, DetectorError, Motion, NewDetector, Region, RegionPlanner};
@@ -402,7 +402,7 @@ impl Inference {
         let decoded = Instant::now();
         let looked = self.decider.look(picture, regions);
         // Now and not before: whoever looks sees the picture with its answer.
-        self.observer.picture(camera, picture);
+        let sketch = self.observer.picture(camera, picture, frame.sequence);
         if let Err(error) = looked {
             if let Some(exchange) = &self.exchange {
                 exchange.observe().live.failed(&error);
@@ -437,8 +437,14 @@ impl Inference {
         let seen = Seen { camera, name, framed, time, clock, now: Instant::now(), by_ground, decoded };
         let (observer, probabilities) = (&*self.observer, &self.probabilities[..]);
         let judge = &mut self.decider;
-        let outcome =
-            seen.conclude(regions, probabilities, (judge, tracker), noted, observer, &mut self.told);
+        let outcome = seen.conclude(
+            regions,
+            probabilities,
+            (judge, tracker),
+            noted,
+            (observer, sketch),
+            &mut self.told,
+        );
         let decided = Instant::now();
         let is_new = self.told.iter().any(|told| told.kind == EventType::New);
         self.snapshots.offer(camera, picture, is_new);
@@ -528,7 +534,7 @@ impl Seen<'_> {
         probabilities: &[f32],
         (decider, tracker): (&mut Decider, &mut Tracker),
         mut noted: Option<Noted<'_>>,
-        observer: &Observer,
+        (observer, mut sketch): (&Observer, Option<Sketch>),
         told: &mut Vec<Told>,
     ) -> Outcome {
         let Self { camera, time, clock, now, by_ground, decoded, .. } = *self;
@@ -547,11 +553,17 @@ impl Seen<'_> {
                     continue;
                 }
             };
+            observer.decided(camera, &answer);
             // Before the track is judged: it shows the way to this answer.
-            observer.decided(camera, decider, &answer, time);
+            if let Some(sketch) = &mut sketch {
+                sketch.add(decider, region, &answer);
+            }
             let (place, answer) = (&self.framed.locate(region), &answer);
             let sighting = Sighting { answer, probabilities, time, clock, now, region, place, by_ground };
             tracker.see(sighting, decider, &mut |news| told.push(news));
+        }
+        if let Some(sketch) = sketch {
+            observer.sketched(camera, sketch, time);
         }
         outcome
     }

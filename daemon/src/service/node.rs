@@ -133,9 +133,12 @@ impl Node {
         let before: Announced = before.unwrap_or_default();
         let present = before.then(&self.camera_names, home_assistant);
         for camera in present.gone.iter().filter_map(|name| CameraName::new(name).ok()) {
-            for topic in
-                [self.topics.last(&camera), self.topics.camera_status(&camera), self.topics.snapshot(&camera)]
-            {
+            for topic in [
+                self.topics.last(&camera),
+                self.topics.camera_status(&camera),
+                self.topics.snapshot(&camera),
+                self.topics.drift(&camera),
+            ] {
                 self.outbox.put(retained(topic, Bytes::new()));
             }
         }
@@ -186,6 +189,10 @@ impl Node {
     /// The present start of the daemon.
     pub(super) fn boot(&self) -> &str {
         &self.boot
+    }
+
+    pub(super) fn outbox(&self) -> Arc<Outbox> {
+        Arc::clone(&self.outbox)
     }
 
     pub(super) fn topics(&self) -> &Topics {

@@ -23,6 +23,7 @@ use crate::config::{CameraConfig, Config, GroundConfig, PositionConfig, Position
 use crate::decide::Decider;
 use crate::flight::LogWriter;
 use crate::observe::Observer;
+use crate::observe::drift::DriftWatch;
 use crate::page::PageError;
 use crate::page::node::{Machine, NodePage, Sources};
 use crate::position::source::PositionThread;
@@ -159,6 +160,7 @@ pub async fn run(
         None => None,
     };
     let desk = tokio::spawn(desk.run(commands));
+    let drift_watch = drift_watch(config, &node, &observer, &vocabulary);
     let (locator, position) = locate(&config.position)?;
     let gear = Gear {
         frames,
@@ -174,6 +176,7 @@ pub async fn run(
         detectors: config.cameras.iter().map(detector).collect::<Result<_, _>>()?,
     };
     let path = FramePath::start(config, decider, gear, position)?;
+    let drifting = tokio::spawn(drift_watch.run());
     let measuring = tokio::spawn(measure(Arc::clone(&node), Arc::clone(&path.frames), config.mqtt.metrics));
 
     let pulse = Pulse::new(manager, &config.cameras, Arc::clone(&node), Arc::clone(&path.frames));
@@ -188,6 +191,7 @@ pub async fn run(
     manager.stopping("stopping: what was decided is sent or kept");
     let ending = *ended.borrow();
     measuring.abort();
+    drifting.abort();
     // Before the inference thread ends: a change of models is brought to its end.
     if let Some(updates) = updates {
         updates.stop(config.mqtt.stop_timeout).await;
@@ -237,7 +241,27 @@ async fn wait_for_the_end(signals: &mut Signals, ended: &mut watch::Receiver<End
 fn observer(config: &Config) -> prometheus::Result<Observer> {
     let names: Vec<_> = config.cameras.iter().map(|camera| camera.name.as_str().to_owned()).collect();
     let every = config.page.as_ref().map_or(std::time::Duration::ZERO, |page| page.live_every);
-    Observer::new(&names, every, config.page.is_some())
+    Observer::new(&names, every, config.page.is_some(), config.drift_spread)
+}
+
+fn drift_watch(
+    config: &Config,
+    node: &Arc<Node>,
+    observer: &Arc<Observer>,
+    vocabulary: &VocabularyCell,
+) -> DriftWatch {
+    let camera = |camera: &crate::config::CameraConfig| {
+        (camera.name.as_str().to_owned(), node.topics().drift(&camera.name))
+    };
+    let name = config.node.as_str();
+    DriftWatch {
+        observer: Arc::clone(observer),
+        vocabulary: Arc::clone(vocabulary),
+        outbox: node.outbox(),
+        node: name.into(),
+        cameras: config.cameras.iter().map(camera).collect(),
+        file: config.outbox.folder().map(|folder| folder.join(format!("usual-{name}.json"))),
+    }
 }
 
 fn machine() -> Machine {

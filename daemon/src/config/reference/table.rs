@@ -166,6 +166,7 @@ pub(super) static KEYS: &[Key] = &[
     whole("page.live_width", 640, (64, 4096), "pixels", "Least width of live pictures, where the camera gives it; they are less than twice as wide."),
     whole("page.max_viewers", 32, (1, 1000), "viewers", "That watch at one time."),
     number("page.requests_per_s", Some(20.0), (1.0, 10_000.0), "requests a second", "Of one address."),
+    number("drift.spread_s", Some(3600.0), (0.0, 43_200.0), SECONDS, "Least time that a day's answers of a camera are spread over before they are judged ([page.md](page.md#drift)); what is usual takes 24 times as long."),
     other("log.level", "\"info\"", "error, warn, info, debug, trace, or a list of module=level", "What is logged.").reload(),
     choice("camera.NAME.source", "", &["files", "v4l", "gstreamer"], "Where frames come from. NAME: a-z, 0-9, - and _."),
     switch("camera.NAME.optional", "false", "Whether the service is ready without this camera ever having streamed."),

@@ -10,8 +10,8 @@ use tokio::sync::{Notify, watch};
 
 use super::Shared;
 
-/// Least time between two.
-const LEAST: Duration = Duration::from_millis(200);
+/// Least time between two, where live pictures do not come faster: each waits for the decision on it.
+const LEAST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
 /// Most: ages and rates go on without anything happening.
 const MOST: Duration = Duration::from_secs(1);
 
@@ -20,6 +20,7 @@ pub(super) struct Bulletin {
     latest: watch::Sender<Bytes>,
     readers: Arc<AtomicUsize>,
     most: usize,
+    least: Duration,
     somebody: Notify,
 }
 
@@ -32,9 +33,10 @@ impl Drop for Reader {
 }
 
 impl Bulletin {
-    pub(super) fn new(most: usize) -> Self {
+    /// For at most `most` readers, of pictures that come at most once in `every`.
+    pub(super) fn new(most: usize, every: Duration) -> Self {
         let (latest, somebody) = (watch::Sender::new(Bytes::new()), Notify::new());
-        Self { latest, readers: Arc::default(), most, somebody }
+        Self { latest, readers: Arc::default(), most, least: every.clamp(LEAST.0, LEAST.1), somebody }
     }
 
     /// How many read it.
@@ -72,11 +74,11 @@ pub(super) async fn run(shared: Arc<Shared>) {
         shared.sources.observer.look();
         let state = super::state::state(&shared).to_string();
         bulletin.latest.send_replace(format!("data: {state}\n\n").into());
-        tokio::time::sleep(LEAST).await;
+        tokio::time::sleep(bulletin.least).await;
         tokio::select! {
             () = shared.sources.observer.changed() => {}
             () = bulletin.somebody.notified() => {}
-            () = tokio::time::sleep(MOST - LEAST) => {}
+            () = tokio::time::sleep(MOST - bulletin.least) => {}
         }
     }
 }

@@ -8,6 +8,7 @@ use prometheus::{Opts, Registry, TextEncoder};
 use super::Shared;
 use super::state::disk;
 use crate::capture::{CameraCounts, CameraState};
+use crate::publish::messages::DriftState;
 
 /// What is counted elsewhere, gathered anew at each look.
 struct Gathering(Registry);
@@ -123,7 +124,27 @@ fn cameras(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
         "fieldmark_camera_paused",
         "1 while frames are passed over.",
         (&["camera"], paused.collect()),
-    )
+    )?;
+    drifts(shared, gathering)
+}
+
+fn drifts(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {
+    let reported = shared.sources.observer.reported();
+    let drifts = || shared.sources.equipment.cameras.iter().zip(&reported.drifts);
+    let departed = drifts().map(|(name, drift)| {
+        let departed = drift.as_ref().is_some_and(|drift| drift.state == DriftState::Departed);
+        (vec![name.clone()], f64::from(u8::from(departed)))
+    });
+    let help = "1 while a camera's answers are not what they are meant to look like.";
+    gathering.gauges("fieldmark_drift_departed", help, (&["camera"], departed.collect()))?;
+    let distances =
+        drifts().filter_map(|(name, drift)| Some((name, drift.as_ref()?))).flat_map(|(name, drift)| {
+            let from =
+                |from: &str, distance: Option<f64>| Some((vec![name.clone(), from.to_owned()], distance?));
+            [from("package", drift.distance_package), from("usual", drift.distance_usual)]
+        });
+    let help = "Share of the day's answers that would have to be of another rank to be as the package's, or as usual.";
+    gathering.gauges("fieldmark_drift_distance", help, (&["camera", "from"], distances.flatten().collect()))
 }
 
 fn messages(shared: &Shared, gathering: &Gathering) -> prometheus::Result<()> {

@@ -28,8 +28,17 @@ pub(super) const STREAM_TYPE: &str = "multipart/x-mixed-replace; boundary=fieldm
 struct Feed {
     name: String,
     scene: Arc<Scene>,
-    latest: watch::Sender<Bytes>,
+    latest: watch::Sender<Shown>,
     somebody: Notify,
+}
+
+/// A picture, and of what frame.
+#[derive(Debug, Clone, Default)]
+struct Shown {
+    jpeg: Bytes,
+    frame: u64,
+    /// Whether there is a decision on that frame.
+    decided: bool,
 }
 
 /// All cameras.
@@ -65,7 +74,7 @@ impl Live {
     pub(super) fn new(sources: &Sources, config: &PageConfig) -> Self {
         let feed = |(number, name): (usize, &String)| {
             let scene = Arc::clone(sources.observer.scene(number)?);
-            let (latest, somebody) = (watch::Sender::new(Bytes::new()), Notify::new());
+            let (latest, somebody) = (watch::Sender::default(), Notify::new());
             Some(Arc::new(Feed { name: name.clone(), scene, latest, somebody }))
         };
         Self {
@@ -94,7 +103,7 @@ impl Live {
         self.compressed.load(Ordering::Relaxed)
     }
 
-    fn watch(&self, camera: &str) -> Result<(watch::Receiver<Bytes>, Watching), NoPicture> {
+    fn watch(&self, camera: &str) -> Result<(watch::Receiver<Shown>, Watching), NoPicture> {
         let feed = self.feeds.iter().find(|feed| feed.name == camera).ok_or(NoPicture::Camera)?;
         if self.viewers.fetch_add(1, Ordering::Relaxed) >= self.most {
             self.viewers.fetch_sub(1, Ordering::Relaxed);
@@ -114,8 +123,8 @@ impl Live {
         pictures.mark_unchanged();
         Ok(stream::unfold((pictures, watching), async |(mut pictures, watching)| {
             pictures.changed().await.ok()?;
-            let jpeg = pictures.borrow_and_update().clone();
-            Some((Ok(part(&jpeg)), (pictures, watching)))
+            let shown = pictures.borrow_and_update().clone();
+            Some((Ok(part(&shown)), (pictures, watching)))
         }))
     }
 
@@ -123,14 +132,19 @@ impl Live {
     pub(super) async fn next(&self, camera: &str) -> Result<Option<Bytes>, NoPicture> {
         let (mut pictures, _watching) = self.watch(camera)?;
         pictures.mark_unchanged();
-        Ok(pictures.changed().await.is_ok().then(|| pictures.borrow_and_update().clone()))
+        Ok(pictures.changed().await.is_ok().then(|| pictures.borrow_and_update().jpeg.clone()))
     }
 }
 
 /// A picture with what stands around it. The boundary comes after it as well: a browser shows a part when that has
 /// come.
-fn part(jpeg: &Bytes) -> Bytes {
-    let head = format!("--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+fn part(Shown { jpeg, frame, decided }: &Shown) -> Bytes {
+    let decided = if *decided { "yes" } else { "no" };
+    let head = format!(
+        "--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\
+         X-Fieldmark-Frame: {frame}\r\nX-Fieldmark-Decided: {decided}\r\n\r\n",
+        jpeg.len()
+    );
     let mut part = Vec::with_capacity(head.len() + jpeg.len() + BOUNDARY.len() + 8);
     part.extend_from_slice(head.as_bytes());
     part.extend_from_slice(jpeg);
@@ -147,7 +161,8 @@ async fn develop(feed: Arc<Feed>, width: u32, compressed: Arc<AtomicU64>) {
         while feed.scene.viewers() == 0 {
             feed.somebody.notified().await;
         }
-        let frame = feed.scene.next().await;
+        let (frame, decided) = feed.scene.next().await;
+        let number = frame.sequence;
         let task = tokio::task::spawn_blocking(move || {
             let jpeg = developer.jpeg(&frame);
             (developer, frame, jpeg)
@@ -159,7 +174,8 @@ async fn develop(feed: Arc<Feed>, width: u32, compressed: Arc<AtomicU64>) {
             Ok(jpeg) => {
                 compressed.fetch_add(1, Ordering::Relaxed);
                 // What is not looked at any more is not kept either.
-                feed.latest.send_replace(if feed.scene.viewers() > 0 { jpeg } else { Bytes::new() });
+                let jpeg = if feed.scene.viewers() > 0 { jpeg } else { Bytes::new() };
+                feed.latest.send_replace(Shown { jpeg, frame: number, decided });
             }
             Err(reason) => tracing::debug!(camera = feed.name, "no live picture: {reason}"),
         }
@@ -232,8 +248,8 @@ mod tests {
             let picture = Picture::from_rgb(wide, 48, vec![90; (wide * 48 * 3) as usize]).expect("a picture");
             let scene = Arc::new(Scene::new(std::time::Duration::ZERO));
             let _viewer = Scene::watch(&scene);
-            scene.show(&picture);
-            let frame = futures::executor::block_on(scene.next());
+            scene.show(&picture, 0);
+            let (frame, _) = futures::executor::block_on(scene.next());
             let jpeg = developer.jpeg(&frame).expect("a JPEG");
             assert_eq!(Picture::decode(&jpeg).expect("a picture").width(), wanted, "{wide}");
         }

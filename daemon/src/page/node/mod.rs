@@ -78,7 +78,7 @@ impl NodePage {
     pub async fn start(config: &PageConfig, sources: Sources) -> Result<Self, PageError> {
         let guard = Arc::new(Guard::new(config)?);
         let live = live::Live::new(&sources, config);
-        let bulletin = bulletin::Bulletin::new(config.max_viewers);
+        let bulletin = bulletin::Bulletin::new(config.max_viewers, config.live_every);
         let shared = Arc::new(Shared { sources, read_only: config.read_only, live, bulletin });
         let mut tasks = shared.live.start(config.live_width);
         tasks.push(tokio::spawn(bulletin::run(Arc::clone(&shared))));

@@ -52,6 +52,7 @@ fn camera(shared: &Shared, number: usize) -> Value {
         "region": own.region.map(fieldmark_models::views::FractionBox::edges),
         "gate": own.gate.in_full(),
         "decision": sources.observer.seen(number),
+        "drift": sources.observer.reported().drifts.into_iter().nth(number).flatten(),
     })
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use fieldmark_tests::stage::{
-    Background, CameraTable, Daemon, Failure, Table, shell, wait_for_node, wait_for_path, write,
+    Background, CameraTable, Daemon, Failure, OpenPage, Table, shell, wait_for_node, wait_for_path, write,
 };
 
 const SHARE: &str = "/mnt/host";
@@ -27,6 +27,8 @@ const WEBCAM_CARD: &str = "vivid-000-vid-cap";
 /// The two ends of its HDMI loop.
 const LOOP_IN: &str = "vivid-001-vid-cap";
 const LOOP_OUT: &str = "vivid-001-vid-out";
+/// In which an open page has to be told that a camera is gone.
+const PAGE_PATIENCE: Duration = Duration::from_secs(2);
 /// Longer than any model takes under emulation.
 const MODEL_PATIENCE: Duration = Duration::from_secs(400);
 
@@ -221,9 +223,11 @@ fn unplug(daemon: &Daemon, usb: &Usb, begun: Instant) -> Result<(Instant, Instan
 /// Many cycles of unplugging leave nothing behind.
 fn unplugging(table: &mut Table, daemon: &Daemon, usb: &Usb, cycles: u32) -> Result<(), Failure> {
     let (mut before, mut slowest) = (None, Duration::ZERO);
+    let (page, mut slowest_page) = (OpenPage::open()?, Duration::ZERO);
     for cycle in 0..cycles {
         let begun = Instant::now();
         let (lost, gone) = unplug(daemon, usb, begun)?;
+        slowest_page = slowest_page.max(page.state("usb", "lost", begun)? - begun);
         let plugged = Instant::now();
         usb.say("plug")?;
         let back = daemon.listener.state("usb", "streaming", gone)?;
@@ -247,6 +251,10 @@ fn unplugging(table: &mut Table, daemon: &Daemon, usb: &Usb, cycles: u32) -> Res
         return Err(format!("{cycles} cycles of unplugging leak: {did}").into());
     }
     table.add(&format!("{cycles} cycles of that, slowest"), &did, None, Some(slowest));
+    if slowest_page > PAGE_PATIENCE {
+        return Err(format!("a pulled plug was on the page after {slowest_page:?}").into());
+    }
+    table.add("of these, until an open page was told", "lost", Some(slowest_page), None);
     let webcam = daemon.listener.all().into_iter().rev().find(|heard| heard.topic == "webcam/status");
     match webcam {
         Some(heard) if heard.message["state"] == "streaming" => Ok(()),

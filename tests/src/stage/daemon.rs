@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Instant;
 
+use super::page::LISTEN;
 use super::{Failure, Listener, shell, write};
 
 /// What stands in a camera's table of the configuration.
@@ -38,7 +39,7 @@ impl Daemon {
     pub fn start(package: &str, cameras: &[CameraTable<'_>]) -> Result<Self, Failure> {
         // Nothing that an earlier start published may answer for this one.
         let mut text = format!(
-            "node = \"guest\"\n[model]\npackage = {package:?}\n[broker]\nembedded = true\npersistence = false\n[mqtt]\nmetrics_s = 1\n"
+            "node = \"guest\"\n[model]\npackage = {package:?}\n[broker]\nembedded = true\npersistence = false\n[mqtt]\nmetrics_s = 1\n[page]\nlisten = {LISTEN:?}\n"
         );
         for CameraTable { name, lines } in cameras {
             writeln!(text, "[camera.{name}]\nsource = \"v4l\"\n{lines}")?;

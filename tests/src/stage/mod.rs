@@ -3,11 +3,13 @@
 mod daemon;
 mod listener;
 mod machine;
+pub mod page;
 mod table;
 
 pub use daemon::{CameraTable, Daemon, Usage};
 pub use listener::{Heard, Listener};
 pub use machine::{Background, shell, wait_for_node, wait_for_path, write};
+pub use page::OpenPage;
 pub use table::Table;
 
 /// Why the stage cannot go on: always a sentence for people.

@@ -125,7 +125,10 @@ fn a_thousand_nodes_come_from_the_broker_alone_and_then_what_changes() {
     let mut publisher = fleet(port);
     let shown = Shown::start(port, &[]);
     let full = |table: &Value| table["rows"].as_array().is_some_and(|rows| rows.len() == NODES);
-    let known = |table: &Value| full(table) && row(table, "node-0999")["status"] == "online";
+    // Status, information and state of a node are three messages, which come one after the other.
+    let told = |row: &Value| ["status", "engine", "phase"].iter().all(|field| row[field].is_string());
+    let known =
+        |table: &Value| full(table) && table["rows"].as_array().is_some_and(|rows| rows.iter().all(told));
     let table = shown.wait(known);
     let one = row(&table, "node-0007");
     assert_eq!(
@@ -166,7 +169,9 @@ fn a_thousand_nodes_come_from_the_broker_alone_and_then_what_changes() {
     publisher.retain("fieldmark/fleet/ponds/desired", &desired.to_string());
     let state = json!({"v": 1, "running": model("0.1.0"), "phase": "downloading", "progress": 0.25, "group": "ponds"});
     publisher.retain("fieldmark/node-0005/model/state", &state.to_string());
-    let table = shown.wait(|table| row(table, "node-0005")["phase"] == "downloading");
+    let table = shown.wait(|table| {
+        row(table, "node-0005")["phase"] == "downloading" && table["rollouts"]["ponds"].is_object()
+    });
     assert_eq!(row(&table, "node-0005")["progress"], 0.25);
     assert_eq!(table["rollouts"]["ponds"]["version"], "0.2.0");
     // The broker goes: what was known stays, and is said to be old.

@@ -151,6 +151,8 @@ fn a_thousand_nodes_come_from_the_broker_alone_and_then_what_changes() {
     };
     let whole = read_until(&|text| is_whole(text, "node-0999"));
     assert!(whole.contains("\"whole\":true"));
+    // What came within the second before may be told once more.
+    read_until(&|text| is_whole(text, "\"whole\":false"));
     let drift = json!({
         "v": 1, "node": "node-0003", "camera": "pond", "time": "2026-11-25T05:32:07.123Z", "day": "2026-11-25",
         "state": "departed", "reasons": ["sharpness"], "today": {"answers": 128, "ranks": {"species": 1.0}},

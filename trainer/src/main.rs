@@ -226,12 +226,24 @@ struct QuantiseArgs {
     /// Photographs that every candidate is measured on.
     #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
     probes: u16,
+    /// Where the target is missed: this many epochs in which the int8 model learns to answer as the float model does.
+    /// Needs no labels. The best epoch is kept.
+    #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
+    fine_tune: Option<u32>,
+    /// Learning rate of fine-tuning.
+    #[arg(long, value_name = "RATE", default_value_t = 1e-5, value_parser = positive)]
+    fine_tune_rate: f64,
     /// Version of the new package; the next patch version when absent.
     #[arg(long)]
     version: Option<semver::Version>,
     /// Folder it is written to; the package's own when absent.
     #[arg(long)]
     out: Option<PathBuf>,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "give a number, such as 1e-5".to_owned())?;
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err("give a number above 0".into()) }
 }
 
 /// Halvings of a small held-out set.
@@ -247,7 +259,9 @@ impl QuantiseArgs {
             .map_err(|error| Failure::Usage(error.into()))?;
         let (calibration, judging) = quantise::samples(&package, &photos)?;
         let target = Target { agreement: self.agreement, drop: self.drop, depth: self.depth };
-        let settings = quantise::Settings { target, probes: self.probes.into(), accuracy: 0.9 };
+        let fine_tuning =
+            self.fine_tune.map(|epochs| quantise::FineTuning { epochs, rate: self.fine_tune_rate });
+        let settings = quantise::Settings { target, probes: self.probes.into(), accuracy: 0.9, fine_tuning };
         let quantised =
             quantise::quantise(&package, &calibration, &judging, &settings, &|line| eprintln!("{line}"))
                 .map_err(anyhow::Error::from)?;

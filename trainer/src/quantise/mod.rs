@@ -1,10 +1,13 @@
 //! Post-training quantisation to int8 with explicit Q/DQ: fold -> place -> collect ranges -> choose them by measured
-//! error -> correct biases -> keep sensitive layers in float -> write -> calibrate again.
+//! error -> equalise layers -> correct biases -> fine-tune, where asked for -> keep sensitive layers in float -> write ->
+//! calibrate again.
 //!
 //! Everything is measured with the project's own float engine, which never sees a Q/DQ: [`simulate`] makes the float
 //! equivalent of the int8 graph from that graph itself.
 
+mod differentiable;
 mod engine;
+mod equalise;
 mod explicit;
 mod fidelity;
 mod fold;
@@ -19,6 +22,7 @@ mod search;
 mod sensitive;
 mod simulate;
 mod transport;
+mod tune;
 mod write;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,7 @@ pub use record::{Record, TensorRange};
 pub use samples::samples;
 pub use simulate::simulate;
 pub use transport::transport;
+pub use tune::FineTuning;
 pub use write::{Destination, write};
 
 use search::Search;
@@ -71,6 +76,23 @@ pub enum QuantiseError {
         "folding changed a probability by {0:e}, at most {FOLDING:e} is rounding: the model cannot be quantised safely"
     )]
     Folding(f32),
+    /// The graph has a part that cannot be trained through.
+    #[error(
+        "{node} ({operator}) cannot be fine-tuned: only the operators that fieldmark-trainer writes are known; leave \
+         --fine-tune away"
+    )]
+    Untrainable {
+        /// The node.
+        node: String,
+        /// What it is.
+        operator: String,
+    },
+    /// Fine-tuning gave no numbers any more.
+    #[error("fine-tuning diverged at a rate of {rate:e}: give a smaller one with --fine-tune-rate")]
+    Diverged {
+        /// The learning rate.
+        rate: f64,
+    },
     /// A view.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -88,6 +110,8 @@ pub struct Settings {
     pub probes: usize,
     /// Accuracy target whose threshold depths are compared at.
     pub accuracy: f64,
+    /// What to do where the target is missed, before layers are left in float.
+    pub fine_tuning: Option<FineTuning>,
 }
 
 /// A quantised model.
@@ -120,8 +144,10 @@ pub fn quantise(
     let onnx = package.file(MODEL).unwrap_or_default();
     let model = crate::recalibrate::ours(onnx)?;
     let mut search = Search::new(model, package, calibration, judging, settings, say)?;
-    search.choose_ranges()?;
+    search.choose_ranges("")?;
+    search.equalise()?;
     search.correct_biases()?;
+    search.fine_tune()?;
     search.keep_sensitive_in_float()?;
     search.finish(onnx.len())
 }

@@ -33,6 +33,8 @@ pub struct Record {
     pub probing_pictures: usize,
     /// Largest difference of a probability that folding made.
     pub folding_difference: f32,
+    /// Pairs of layers that are equalised; 0 where that was not better.
+    pub equalised_pairs: usize,
     /// Whether biases are corrected.
     pub bias_corrected: bool,
     /// Convolutions and matrix products.
@@ -58,6 +60,8 @@ pub struct Record {
     /// Layers, those that cost most first, each with the divergence that is left when it alone is float. Empty where the
     /// target was reached without looking.
     pub sensitivity: Vec<Variant>,
+    /// What fine-tuning left after each of its epochs, on the judging pictures. Empty where it was not asked for or needed.
+    pub fine_tuning: Vec<Variant>,
     /// Ranges.
     pub tensor: Vec<TensorRange>,
 }

@@ -7,12 +7,14 @@ use fieldmark_models::package::{PROBABILITIES, Package};
 use fieldmark_models::specificity::Threshold;
 
 use super::engine::{Engine, Sample};
+use super::equalise::equalise;
 use super::explicit::{Numbers, explicit};
 use super::fidelity::{Fidelity, judged};
 use super::histogram::Method;
 use super::placement::{Placement, layers, place};
 use super::record::{Record, TensorRange, Variant};
 use super::simulate::simulate;
+use super::tune::Tuner;
 use super::{
     FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges, sensitive,
     transport,
@@ -42,7 +44,9 @@ pub(super) struct Search<'a> {
     shifts: BTreeMap<String, Vec<f32>>,
     float: BTreeSet<String>,
     divergence: f64,
+    equalised_pairs: usize,
     variants: Vec<Variant>,
+    fine_tuning: Vec<Variant>,
     sensitivity: Vec<Variant>,
 }
 
@@ -81,7 +85,9 @@ impl<'a> Search<'a> {
             shifts: BTreeMap::new(),
             float: BTreeSet::new(),
             divergence: f64::INFINITY,
+            equalised_pairs: 0,
             variants: Vec::new(),
+            fine_tuning: Vec::new(),
             sensitivity: Vec::new(),
         };
         say(&format!(
@@ -91,13 +97,18 @@ impl<'a> Search<'a> {
         ));
         search.probing_answers = search.answers(&original, probing)?;
         search.judging_answers = search.answers(&original, judging)?;
-        let folded = search.answers(&search.graph, probing)?;
-        let pairs = search.probing_answers.iter().flatten().zip(folded.iter().flatten());
-        search.folding = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        search.folding = search.difference(&search.graph)?;
         if search.folding > FOLDING || search.folding.is_nan() {
             return Err(QuantiseError::Folding(search.folding));
         }
         Ok(search)
+    }
+
+    /// Largest difference of a probability that `graph` makes, in float.
+    fn difference(&self, graph: &Graph) -> Result<f32, QuantiseError> {
+        let answers = self.answers(graph, self.probing)?;
+        let pairs = self.probing_answers.iter().flatten().zip(answers.iter().flatten());
+        Ok(pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
     }
 
     fn answers(&self, graph: &Graph, samples: &[Sample]) -> Result<Vec<Vec<f32>>, QuantiseError> {
@@ -133,7 +144,9 @@ impl<'a> Search<'a> {
 
     /// Ranges by the method that disturbs the layers behind least, tensor by tensor; one method for all where that is
     /// measured to be better.
-    pub(super) fn choose_ranges(&mut self) -> Result<(), QuantiseError> {
+    ///
+    /// `graph` is said of every variant that is tried.
+    pub(super) fn choose_ranges(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
         let found = ranges::candidates(&self.model, &self.graph, &self.full, self.calibration, views)?;
         let (chosen, errors) =
@@ -145,10 +158,33 @@ impl<'a> Search<'a> {
         for (name, ranges) in variants {
             let divergence =
                 self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()), usize::MAX)?;
-            self.tried(&name, divergence);
+            self.tried(&format!("{graph}{name}"), divergence);
             if divergence < self.divergence {
                 (self.divergence, self.ranges) = (divergence, ranges);
             }
+        }
+        Ok(())
+    }
+
+    /// Makes channels between layers even and chooses ranges anew, where that helps.
+    pub(super) fn equalise(&mut self) -> Result<(), QuantiseError> {
+        let views = self.package.views();
+        let Some((graph, pairs)) = equalise(&self.model, &self.graph, self.calibration, views)? else {
+            (self.say)("no two layers can be equalised");
+            return Ok(());
+        };
+        let difference = self.difference(&graph)?;
+        if difference > FOLDING || difference.is_nan() {
+            (self.say)(&format!("equalising would change a probability by {difference:e}: left as it was"));
+            return Ok(());
+        }
+        let before = self.divergence;
+        let old = (std::mem::replace(&mut self.graph, graph), self.errors.clone());
+        self.choose_ranges("equalised, ")?;
+        if self.divergence < before {
+            self.equalised_pairs = pairs;
+        } else {
+            (self.graph, self.errors) = old;
         }
         Ok(())
     }
@@ -163,6 +199,38 @@ impl<'a> Search<'a> {
         if divergence < self.divergence {
             (self.divergence, self.shifts) = (divergence, shifts);
         }
+        Ok(())
+    }
+
+    /// Fine-tunes where that was asked for and the target is missed; the epoch that answers most like the float model stays.
+    pub(super) fn fine_tune(&mut self) -> Result<(), QuantiseError> {
+        let Some(settings) = self.settings.fine_tuning else { return Ok(()) };
+        let (untuned, _) = self.judge(&self.float)?;
+        if untuned.reaches(&self.settings.target) {
+            (self.say)("the target is reached without fine-tuning");
+            return Ok(());
+        }
+        let answers = self.answers(&self.graph, self.calibration)?;
+        let side = self.package.views().input_size() as usize;
+        let start = (&self.graph, &self.full, &self.ranges);
+        let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings.rate);
+        let mut best = (untuned.divergence, self.graph.clone(), self.shifts.clone());
+        // Biases are trained with everything else.
+        self.shifts.clear();
+        for epoch in 1..=settings.epochs {
+            let learned = tuner.epoch()?;
+            self.graph = tuner.graph();
+            let divergence = self.judge(&self.float)?.0.divergence;
+            (self.say)(&format!(
+                "fine-tuning, epoch {epoch} of {}: divergence {learned:.5} before its steps, {divergence:.5} judged",
+                settings.epochs
+            ));
+            self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
+            if divergence < best.0 {
+                best = (divergence, self.graph.clone(), BTreeMap::new());
+            }
+        }
+        (_, self.graph, self.shifts) = best;
         Ok(())
     }
 
@@ -230,6 +298,7 @@ impl<'a> Search<'a> {
             calibration_pictures: self.calibration.len(),
             probing_pictures: self.probing.len(),
             folding_difference: self.folding,
+            equalised_pairs: self.equalised_pairs,
             bias_corrected: !self.shifts.is_empty(),
             layers: layers(&self.graph).len(),
             int8_layers: placement.layers.clone(),
@@ -241,6 +310,7 @@ impl<'a> Search<'a> {
             target: self.settings.target,
             fidelity,
             variant: self.variants,
+            fine_tuning: self.fine_tuning,
             sensitivity: self.sensitivity,
             tensor: tensor.collect(),
         };

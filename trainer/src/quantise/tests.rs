@@ -74,7 +74,7 @@ impl Toy {
 }
 
 /// Two columns that share weights, a batch norm, a residual add, a pool, a concat and a classifier.
-fn toy() -> Model {
+pub(super) fn toy() -> Model {
     let mut toy = Toy { graph: Graph::default(), random: StdRng::seed_from_u64(7) };
     toy.graph.initializer.push(Tensor::of_floats("byte", &[], &[1.0 / 255.0]));
     for (name, value) in [("scale", 1.5), ("shift", 0.1), ("mean", 0.05), ("variance", 0.5)] {
@@ -127,7 +127,7 @@ fn calibration() -> Calibration {
     Calibration::new(10, 1.0, 0.95, vec![point]).expect("a curve")
 }
 
-fn package() -> Package {
+pub(super) fn package() -> Package {
     let (views, taxonomy, calibration) = (views(), taxonomy(), calibration());
     let draft = Draft {
         name: "toy",
@@ -151,7 +151,7 @@ fn package() -> Package {
 }
 
 /// Pictures of random colour fields.
-fn samples(package: &Package, seed: u64) -> Vec<Sample> {
+pub(super) fn samples(package: &Package, seed: u64) -> Vec<Sample> {
     let mut random = StdRng::seed_from_u64(seed);
     let mut sample = |group: usize| {
         let rgb: Vec<u8> = (0..8 * 8 * 3).map(|_| random.random()).collect();
@@ -164,7 +164,7 @@ fn samples(package: &Package, seed: u64) -> Vec<Sample> {
 
 fn settings() -> Settings {
     let target = Target { agreement: 0.9, drop: 0.1, depth: 0.1 };
-    Settings { target, probes: 8, accuracy: 0.9 }
+    Settings { target, probes: 8, accuracy: 0.9, fine_tuning: None }
 }
 
 fn quantised(package: &Package) -> (Quantised, Vec<Sample>) {
@@ -252,4 +252,95 @@ fn thresholds_brought_over_to_the_same_answers_stay() {
     let answers = fidelity::judged(package.taxonomy(), &judging, &quantised.float_answers);
     let same = transport(package.calibration(), &answers, &answers).expect("a calibration");
     assert_eq!(&same, package.calibration());
+}
+
+#[test]
+fn equalised_layers_answer_as_before_with_channels_nearer_each_other() {
+    let (package, mut model) = (package(), toy());
+    // A chain without a residual add, whose first layer gives one channel that dwarfs the others.
+    let graph = model.graph.as_mut().expect("a graph");
+    for node in &mut graph.node {
+        let passed_over = |value: &String| value.replace(".sum", ".block").replace(".bn", ".stem");
+        if [".pool", ".relu"].iter().any(|end| node.name.ends_with(end)) {
+            node.input = node.input.iter().map(passed_over).collect();
+        }
+    }
+    graph.node.retain(|node| !node.name.ends_with(".sum") && !node.name.ends_with(".bn"));
+    let mut stem = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name == "stem")
+        .and_then(Tensor::floats)
+        .expect("weights");
+    stem.iter_mut().take(27).for_each(|weight| *weight = weight.abs() * 20.0);
+    for tensor in &mut graph.initializer {
+        if tensor.name == "stem" {
+            *tensor = Tensor::of_floats("stem", &[8, 3, 3, 3], &stem);
+        }
+    }
+    let graph = fold(graph);
+    let samples = samples(&package, 3);
+    let (even, pairs) = super::equalise::equalise(&model, &graph, &samples, package.views())
+        .expect("equalised")
+        .expect("a pair");
+    assert_eq!(pairs, 1, "stem and block, shared by both columns");
+    let run = |graph: &Graph, value: &str| {
+        let engine = Engine::new(&model, graph, &[value.into()], package.views()).expect("an engine");
+        engine.rows(&samples).expect("answers")
+    };
+    let (before, after) = (run(&graph, "probabilities"), run(&even, "probabilities"));
+    for (one, other) in before.iter().flatten().zip(after.iter().flatten()) {
+        assert!((one - other).abs() < 1e-5, "{one} {other}");
+    }
+    let spread = |graph: &Graph| {
+        let maps = run(graph, "whole.relu");
+        let pixels = maps[0].len() / 8;
+        let largest = |channel: usize| {
+            let of = |map: &Vec<f32>| {
+                map[channel * pixels..(channel + 1) * pixels].iter().copied().fold(0f32, f32::max)
+            };
+            maps.iter().map(of).fold(0f32, f32::max)
+        };
+        let mut all: Vec<f32> = (0..8).map(largest).filter(|&largest| largest > 0.0).collect();
+        all.sort_by(f32::total_cmp);
+        all[all.len() - 1] / all[all.len() / 2]
+    };
+    assert!(spread(&even) < spread(&graph) / 2.0, "{} {}", spread(&even), spread(&graph));
+}
+
+#[test]
+fn fine_tuning_brings_the_answers_nearer() {
+    let (package, mut model) = (package(), toy());
+    // Sharp answers, which rounding moves.
+    let graph = model.graph.as_mut().expect("a graph");
+    for tensor in graph.initializer.iter_mut().filter(|tensor| tensor.name == "classifier") {
+        let sharp: Vec<f32> = tensor.floats().expect("weights").iter().map(|weight| weight * 60.0).collect();
+        *tensor = Tensor::of_floats("classifier", &[LEAVES as i64, 8], &sharp);
+    }
+    let (graph, samples) = (fold(graph), samples(&package, 1));
+    let full = place(&graph, &BTreeSet::new());
+    let answers = Engine::new(&model, &graph, &["probabilities".into()], package.views()).expect("an engine");
+    let answers = answers.rows(&samples).expect("answers");
+    // A range that cuts nothing and is far too wide.
+    let ranges: Ranges = full.groups.values().map(|&group| (group, (Method::MinMax, 20.0))).collect();
+    let mut tuner = tune::Tuner::new((&graph, &full, &ranges), (&samples, answers), SIDE as usize, 1e-3);
+    let epochs: Vec<f64> = (0..12).map(|_| tuner.epoch().expect("an epoch")).collect();
+    assert!(epochs[0] > 1e-4, "rounding shows: {epochs:?}");
+    assert!(epochs[11] < epochs[0] / 2.0, "{epochs:?}");
+    assert_ne!(tuner.graph(), graph);
+}
+
+#[test]
+fn fine_tuning_is_done_where_the_target_is_missed_and_nowhere_else() {
+    let package = package();
+    let (calibration, judging) = (samples(&package, 1), samples(&package, 2));
+    let epochs_of = |target: Target| {
+        let fine_tuning = Some(FineTuning { epochs: 2, rate: 1e-6 });
+        let settings = Settings { target, fine_tuning, ..settings() };
+        let quantised = quantise(&package, &calibration, &judging, &settings, &|_| ());
+        quantised.expect("a quantised model").record.fine_tuning.len()
+    };
+    assert_eq!(epochs_of(settings().target), 0);
+    // More than all can never agree.
+    assert_eq!(epochs_of(Target { agreement: 1.1, ..settings().target }), 2);
 }

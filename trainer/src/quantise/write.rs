@@ -137,7 +137,7 @@ fn report(record: &Record) -> String {
         record.float32_bytes,
     );
     html.push_str("<table><tr><th>tried<th>divergence (nats)");
-    for variant in record.variant.iter().chain(&record.sensitivity) {
+    for variant in record.variant.iter().chain(&record.fine_tuning).chain(&record.sensitivity) {
         // Writing to a String cannot fail.
         let _ = write!(html, "<tr><td>{}<td>{:.5}", variant.name, variant.divergence);
     }

@@ -30,6 +30,8 @@ pub use schedule::{Schedule, Span};
 pub use session::{EVALUATION, Evaluation, Session};
 pub use stages::{Run, StageSettings, Trained, TrainingError, train};
 pub use steps::{Progress, StepSettings, logits};
+pub(crate) use variables::numbers;
+pub use variables::{Handle, Variable, Variables};
 
 #[cfg(test)]
 mod tests;

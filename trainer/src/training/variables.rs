@@ -102,6 +102,6 @@ pub(super) fn flat(values: &[f32], device: &Device) -> Tensor<1> {
 
 /// The numbers of a flat tensor.
 #[must_use]
-pub(super) fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
+pub(crate) fn numbers(tensor: &Tensor<1>) -> Vec<f32> {
     tensor.clone().into_data().iter::<f32>().collect()
 }

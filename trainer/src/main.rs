@@ -231,7 +231,7 @@ struct QuantiseArgs {
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
     fine_tune: Option<u32>,
     /// Learning rate of fine-tuning.
-    #[arg(long, value_name = "RATE", default_value_t = 1e-5, value_parser = positive)]
+    #[arg(long, value_name = "RATE", default_value_t = 1e-6, value_parser = positive)]
     fine_tune_rate: f64,
     /// Version of the new package; the next patch version when absent.
     #[arg(long)]

@@ -1,5 +1,5 @@
 //! Post-training quantisation to int8 with explicit Q/DQ: fold -> place -> collect ranges -> choose them by measured
-//! error -> equalise layers -> correct biases -> fine-tune, where asked for -> keep sensitive layers in float -> write ->
+//! error -> correct biases -> the same with layers equalised -> fine-tune, where asked for -> keep sensitive layers in float -> write ->
 //! calibrate again.
 //!
 //! Everything is measured with the project's own float engine, which never sees a Q/DQ: [`simulate`] makes the float
@@ -144,9 +144,8 @@ pub fn quantise(
     let onnx = package.file(MODEL).unwrap_or_default();
     let model = crate::recalibrate::ours(onnx)?;
     let mut search = Search::new(model, package, calibration, judging, settings, say)?;
-    search.choose_ranges("")?;
+    search.choose_numbers("")?;
     search.equalise()?;
-    search.correct_biases()?;
     search.fine_tune()?;
     search.keep_sensitive_in_float()?;
     search.finish(onnx.len())

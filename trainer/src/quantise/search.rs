@@ -142,11 +142,15 @@ impl<'a> Search<'a> {
         self.variants.push(Variant { name: name.into(), divergence });
     }
 
+    /// Ranges, then biases, of the graph as it is. `graph` is said of every variant that is tried.
+    pub(super) fn choose_numbers(&mut self, graph: &str) -> Result<(), QuantiseError> {
+        self.choose_ranges(graph)?;
+        self.correct_biases(graph)
+    }
+
     /// Ranges by the method that disturbs the layers behind least, tensor by tensor; one method for all where that is
     /// measured to be better.
-    ///
-    /// `graph` is said of every variant that is tried.
-    pub(super) fn choose_ranges(&mut self, graph: &str) -> Result<(), QuantiseError> {
+    fn choose_ranges(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
         let found = ranges::candidates(&self.model, &self.graph, &self.full, self.calibration, views)?;
         let (chosen, errors) =
@@ -166,7 +170,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Makes channels between layers even and chooses ranges anew, where that helps.
+    /// Makes channels between layers even and chooses all numbers anew. What is nearer with everything done stays: ranges
+    /// alone can promise what biases take back.
     pub(super) fn equalise(&mut self) -> Result<(), QuantiseError> {
         let views = self.package.views();
         let Some((graph, pairs)) = equalise(&self.model, &self.graph, self.calibration, views)? else {
@@ -178,24 +183,29 @@ impl<'a> Search<'a> {
             (self.say)(&format!("equalising would change a probability by {difference:e}: left as it was"));
             return Ok(());
         }
-        let before = self.divergence;
-        let old = (std::mem::replace(&mut self.graph, graph), self.errors.clone());
-        self.choose_ranges("equalised, ")?;
-        if self.divergence < before {
+        let plain = (
+            std::mem::replace(&mut self.graph, graph),
+            std::mem::take(&mut self.ranges),
+            std::mem::take(&mut self.errors),
+            std::mem::take(&mut self.shifts),
+            std::mem::replace(&mut self.divergence, f64::INFINITY),
+        );
+        self.choose_numbers("equalised, ")?;
+        if self.divergence < plain.4 {
             self.equalised_pairs = pairs;
         } else {
-            (self.graph, self.errors) = old;
+            (self.graph, self.ranges, self.errors, self.shifts, self.divergence) = plain;
         }
         Ok(())
     }
 
     /// Gives channels back what rounding takes from them on average, where that helps.
-    pub(super) fn correct_biases(&mut self) -> Result<(), QuantiseError> {
+    fn correct_biases(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
         let shifts =
             probe::bias_shifts(&self.model, &self.graph, &self.full, &self.ranges, self.calibration, views)?;
         let divergence = self.divergence(&self.int8(&self.ranges, &shifts, &BTreeSet::new()), usize::MAX)?;
-        self.tried("bias correction", divergence);
+        self.tried(&format!("{graph}bias correction"), divergence);
         if divergence < self.divergence {
             (self.divergence, self.shifts) = (divergence, shifts);
         }

@@ -8,8 +8,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE, HOST, ORIGIN};
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -42,6 +42,13 @@ pub(crate) struct Entry {
     pub(super) session: Option<String>,
     /// The user, as a proxy names it.
     pub(crate) user: Option<String>,
+}
+
+/// Answers who is looking, and what its changes have to carry.
+pub(super) async fn entry(Extension(entry): Extension<Entry>) -> Response {
+    let Entry { csrf, user, session } = entry;
+    let text = serde_json::json!({ "csrf": csrf, "user": user, "session": session.is_some() }).to_string();
+    ([(CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 /// Lets in, or not.

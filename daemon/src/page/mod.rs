@@ -12,8 +12,10 @@ mod rate;
 mod server;
 mod session;
 mod token;
+mod viewers;
 
 pub use error::PageError;
 pub(crate) use guard::{Guard, Peer};
 pub(crate) use server::{Server, serve};
 pub(crate) use token::Token;
+pub(crate) use viewers::{Viewers, Viewing};

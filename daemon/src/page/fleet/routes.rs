@@ -1,12 +1,12 @@
 //! What can be asked of the fleet's page: the table as events, first the whole, then what has changed.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
@@ -17,8 +17,8 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use super::FleetTable;
-use crate::page::assets;
-use crate::page::guard::Entry;
+use crate::page::guard::entry;
+use crate::page::{Viewers, assets};
 
 /// Between two times that changes are told.
 const EVERY: Duration = Duration::from_secs(1);
@@ -31,28 +31,14 @@ pub(super) struct Shared {
     table: Mutex<FleetTable>,
     connected: AtomicBool,
     changes: broadcast::Sender<Bytes>,
-    readers: Arc<AtomicUsize>,
-    most: usize,
-}
-
-struct Reader(Arc<AtomicUsize>);
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+    readers: Viewers,
 }
 
 impl Shared {
     pub(super) fn new(most: usize) -> Self {
         let changes = broadcast::Sender::new(BEHIND);
-        Self {
-            table: Mutex::default(),
-            connected: AtomicBool::new(false),
-            changes,
-            readers: Arc::default(),
-            most,
-        }
+        let (table, connected) = (Mutex::default(), AtomicBool::new(false));
+        Self { table, connected, changes, readers: Viewers::new(most) }
     }
 
     fn table(&self) -> MutexGuard<'_, FleetTable> {
@@ -68,12 +54,21 @@ impl Shared {
         self.connected.swap(connected, Ordering::Relaxed) != connected
     }
 
-    /// What has changed since `revision`; everything since 0.
+    /// Everything there is.
+    fn whole(&self) -> Value {
+        self.change(0, true).1
+    }
+
+    /// What has changed since `revision`, and the revision that it leads to.
     fn since(&self, revision: u64) -> (u64, Value) {
+        self.change(revision, false)
+    }
+
+    fn change(&self, revision: u64, whole: bool) -> (u64, Value) {
         let table = self.table();
         let rows: Vec<_> = table.since(revision).collect();
         let mut change = json!({
-            "whole": revision == 0,
+            "whole": whole,
             "connected": self.connected.load(Ordering::Relaxed),
             "passed_over": table.passed_over(),
             "rows": rows,
@@ -100,8 +95,7 @@ pub(super) async fn tell(shared: Arc<Shared>) {
             continue;
         }
         // Nothing changed is worth a word too: it shows that somebody is there.
-        let (now, mut change) = shared.since(revision.max(1));
-        change["whole"] = false.into();
+        let (now, change) = shared.since(revision);
         revision = now;
         let _ = shared.changes.send(event(&change));
     }
@@ -116,24 +110,17 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .with_state(shared)
 }
 
-async fn entry(Extension(entry): Extension<Entry>) -> Response {
-    let text = json!({ "csrf": entry.csrf, "user": entry.user, "session": entry.session.is_some() });
-    ([(CONTENT_TYPE, JSON)], text.to_string()).into_response()
-}
-
 async fn now(State(shared): State<Arc<Shared>>) -> Response {
-    ([(CONTENT_TYPE, JSON)], shared.since(0).1.to_string()).into_response()
+    ([(CONTENT_TYPE, JSON)], shared.whole().to_string()).into_response()
 }
 
 async fn events(State(shared): State<Arc<Shared>>) -> Response {
-    if shared.readers.fetch_add(1, Ordering::Relaxed) >= shared.most {
-        shared.readers.fetch_sub(1, Ordering::Relaxed);
+    let Some(reader) = shared.readers.enter() else {
         return (StatusCode::SERVICE_UNAVAILABLE, "too many are looking already\n").into_response();
-    }
-    let reader = Reader(Arc::clone(&shared.readers));
+    };
     // Changes from here on are heard; some of them are in the whole already, which does no harm.
     let changes = shared.changes.subscribe();
-    let whole = event(&shared.since(0).1);
+    let whole = event(&shared.whole());
     let stream = stream::unfold((Some(whole), changes, reader), async |(whole, mut changes, reader)| {
         let next: Result<Bytes, std::convert::Infallible> = match whole {
             Some(whole) => Ok(whole),
@@ -146,4 +133,20 @@ async fn events(State(shared): State<Arc<Shared>>) -> Response {
         Some((next, (None, changes, reader)))
     });
     ([(CONTENT_TYPE, "text/event-stream")], Body::from_stream(stream)).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_looks_before_any_node_is_known_is_told_of_the_first() {
+        let shared = Shared::new(1);
+        let (revision, nothing) = shared.since(0);
+        assert_eq!((&nothing["rows"], &shared.whole()["whole"]), (&json!([]), &json!(true)));
+        shared.hear("fieldmark/n1/status", b"online", false);
+        let (now, change) = shared.since(revision);
+        assert_eq!((&change["rows"][0]["node"], &change["whole"]), (&json!("n1"), &json!(false)));
+        assert_eq!(shared.since(now).1["rows"], json!([]));
+    }
 }

@@ -1,7 +1,6 @@
 //! What the page shows, written once for all who read it, when something has changed and once a second.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +8,7 @@ use futures::stream::{self, Stream};
 use tokio::sync::{Notify, watch};
 
 use super::Shared;
+use crate::page::Viewers;
 
 /// Least time between two, where live pictures do not come faster: each waits for the decision on it.
 const LEAST: (Duration, Duration) = (Duration::from_millis(50), Duration::from_millis(200));
@@ -18,41 +18,28 @@ const MOST: Duration = Duration::from_secs(1);
 /// The latest state, and who reads it.
 pub(super) struct Bulletin {
     latest: watch::Sender<Bytes>,
-    readers: Arc<AtomicUsize>,
-    most: usize,
+    readers: Viewers,
     least: Duration,
     somebody: Notify,
-}
-
-struct Reader(Arc<AtomicUsize>);
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
 }
 
 impl Bulletin {
     /// For at most `most` readers, of pictures that come at most once in `every`.
     pub(super) fn new(most: usize, every: Duration) -> Self {
         let (latest, somebody) = (watch::Sender::new(Bytes::new()), Notify::new());
-        Self { latest, readers: Arc::default(), most, least: every.clamp(LEAST.0, LEAST.1), somebody }
+        Self { latest, readers: Viewers::new(most), least: every.clamp(LEAST.0, LEAST.1), somebody }
     }
 
     /// How many read it.
     pub(super) fn readers(&self) -> usize {
-        self.readers.load(Ordering::Relaxed)
+        self.readers.count()
     }
 
     /// Events for a browser's `EventSource`, for as long as they are read; `None` where too many read already.
     pub(super) fn stream(
         &self,
     ) -> Option<impl Stream<Item = Result<Bytes, std::convert::Infallible>> + use<>> {
-        if self.readers.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.readers.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let reader = Reader(Arc::clone(&self.readers));
+        let reader = self.readers.enter()?;
         let mut states = self.latest.subscribe();
         states.mark_unchanged();
         self.somebody.notify_one();

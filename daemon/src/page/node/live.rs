@@ -2,7 +2,7 @@
 //! nobody does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::stream::{self, Stream};
@@ -14,6 +14,7 @@ use super::Sources;
 use crate::capture::{Frame, FrameDecoder, FrameImage};
 use crate::config::PageConfig;
 use crate::observe::{Scene, Viewer};
+use crate::page::{Viewers, Viewing};
 
 /// Good enough to recognise a beetle by, small enough for a field's link.
 const QUALITY: i32 = 75;
@@ -44,21 +45,14 @@ struct Shown {
 /// All cameras.
 pub(super) struct Live {
     feeds: Vec<Arc<Feed>>,
-    viewers: Arc<AtomicUsize>,
-    most: usize,
+    viewers: Viewers,
     compressed: Arc<AtomicU64>,
 }
 
-/// One who watches; counted until it is dropped.
+/// One who watches a camera.
 struct Watching {
     _scene: Viewer,
-    viewers: Arc<AtomicUsize>,
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        self.viewers.fetch_sub(1, Ordering::Relaxed);
-    }
+    _viewing: Viewing,
 }
 
 /// Why there is no picture.
@@ -79,8 +73,7 @@ impl Live {
         };
         Self {
             feeds: sources.equipment.cameras.iter().enumerate().filter_map(feed).collect(),
-            viewers: Arc::default(),
-            most: config.max_viewers,
+            viewers: Viewers::new(config.max_viewers),
             compressed: Arc::default(),
         }
     }
@@ -95,7 +88,7 @@ impl Live {
 
     /// How many watch.
     pub(super) fn viewers(&self) -> usize {
-        self.viewers.load(Ordering::Relaxed)
+        self.viewers.count()
     }
 
     /// Pictures compressed so far.
@@ -105,11 +98,8 @@ impl Live {
 
     fn watch(&self, camera: &str) -> Result<(watch::Receiver<Shown>, Watching), NoPicture> {
         let feed = self.feeds.iter().find(|feed| feed.name == camera).ok_or(NoPicture::Camera)?;
-        if self.viewers.fetch_add(1, Ordering::Relaxed) >= self.most {
-            self.viewers.fetch_sub(1, Ordering::Relaxed);
-            return Err(NoPicture::Full);
-        }
-        let watching = Watching { _scene: Scene::watch(&feed.scene), viewers: Arc::clone(&self.viewers) };
+        let viewing = self.viewers.enter().ok_or(NoPicture::Full)?;
+        let watching = Watching { _scene: Scene::watch(&feed.scene), _viewing: viewing };
         feed.somebody.notify_one();
         Ok((feed.latest.subscribe(), watching))
     }

@@ -5,17 +5,16 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{Extension, Path, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
-use serde_json::json;
 
 use super::live::{NoPicture, STREAM_TYPE, small_jpeg};
 use super::{Shared, act, exposition, state};
 use crate::page::assets;
-use crate::page::guard::Entry;
+use crate::page::guard::entry;
 
 /// How long a single picture is waited for.
 const PICTURE: Duration = Duration::from_secs(5);
@@ -34,13 +33,6 @@ pub(super) fn routes(shared: Arc<Shared>) -> Router {
         .route("/thumbnail/{camera}/{track}", get(thumbnail))
         .route("/metrics", get(metrics))
         .with_state(shared)
-}
-
-/// Who is looking, and what its changes have to carry.
-async fn entry(Extension(entry): Extension<Entry>) -> Response {
-    let text =
-        json!({ "csrf": entry.csrf, "user": entry.user, "session": entry.session.is_some() }).to_string();
-    ([(CONTENT_TYPE, JSON)], text).into_response()
 }
 
 async fn now(State(shared): State<Arc<Shared>>) -> Response {

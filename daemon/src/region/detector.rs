@@ -1,6 +1,5 @@
 //! Boxes that an ONNX detector finds, in the frame or tile by tile.
 
-use std::cmp::Ordering;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +9,7 @@ use fieldmark_models::views::{FractionBox, ViewRenderer};
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid as _;
 
-use super::gather::Gather;
+use super::gather::{Gather, falling};
 use super::tiles;
 
 /// Largest file read, bytes.
@@ -162,13 +161,7 @@ impl Detector {
             [] => None,
         };
         fits.ok_or("its output is no boxes")?;
-        let order = |edges: [f64; 4], other: [f64; 4]| {
-            edges.iter().zip(&other).map(|(one, other)| one.total_cmp(other)).find(|order| order.is_ne())
-        };
-        self.found.sort_unstable_by(|one, other| {
-            let by_place = || order(one.0.edges(), other.0.edges()).unwrap_or(Ordering::Equal);
-            other.1.total_cmp(&one.1).then_with(by_place)
-        });
+        self.found.sort_unstable_by(|one, other| falling(*one, *other));
         self.found.truncate(MOST);
         Ok(())
     }

@@ -28,6 +28,13 @@ fn shared(one: FractionBox, other: FractionBox) -> f64 {
     area([one[0].max(other[0]), one[1].max(other[1]), one[2].min(other[2]), one[3].min(other[3])])
 }
 
+/// The order of boxes with a number each: largest number first, and of equals by place, so that sorting where they are
+/// gives one order all the same.
+pub(super) fn falling(one: (FractionBox, f64), other: (FractionBox, f64)) -> Ordering {
+    let by_place = one.0.edges().partial_cmp(&other.0.edges());
+    other.1.total_cmp(&one.1).then(by_place.unwrap_or(Ordering::Equal))
+}
+
 impl Gather {
     /// Forgets what was found.
     pub fn clear(&mut self) {
@@ -49,14 +56,8 @@ impl Gather {
 
     /// One box a thing, the best whole ones first; of a thing that no tile shows whole, the largest part.
     pub fn boxes(&mut self) -> &[FractionBox] {
-        // Sorted where they are; what is equal has an order all the same.
-        let falling = |one: (f64, FractionBox), other: (f64, FractionBox)| {
-            let places = one.1.edges().into_iter().zip(other.1.edges());
-            let by_place = places.map(|(one, other)| one.total_cmp(&other)).find(|order| order.is_ne());
-            other.0.total_cmp(&one.0).then(by_place.unwrap_or(Ordering::Equal))
-        };
         self.kept.clear();
-        self.whole.sort_unstable_by(|one, other| falling((one.1, one.0), (other.1, other.0)));
+        self.whole.sort_unstable_by(|one, other| falling(*one, *other));
         for &(found, _) in &self.whole {
             let own = area(found.edges());
             let same = |&kept: &FractionBox| {
@@ -67,7 +68,7 @@ impl Gather {
                 self.kept.push(found);
             }
         }
-        let large = |found: FractionBox| (area(found.edges()), found);
+        let large = |found: FractionBox| (found, area(found.edges()));
         self.cut.sort_unstable_by(|one, other| falling(large(one.0), large(other.0)));
         for &(found, _) in &self.cut {
             let own = area(found.edges());

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use field::{Broker, Field, Listener, free_port};
 use fieldmark_daemon::region::{Detector, Look};
-use fieldmark_models::onnx::{self, attribute_kind, data_type};
+use fieldmark_models::onnx::{self, data_type};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::FractionBox;
 use prost::Message as _;
@@ -29,19 +29,17 @@ fn node(op_type: &str, input: &[&str], output: &str, attribute: Vec<onnx::Attrib
     onnx::Node { input, output: vec![output.into()], name: output.into(), op_type: op_type.into(), attribute }
 }
 
-fn ints(name: &str, ints: &[i64]) -> onnx::Attribute {
-    onnx::Attribute { name: name.into(), ints: ints.into(), kind: attribute_kind::INTS, ..Default::default() }
-}
-
 /// In the layout of the YOLO family, `[1, 5, N]`: a box a cell of the grid, its score how much redder than grey it is.
 fn write_detector(path: &Path) {
     let (count, pixel) = (CELLS * CELLS, |cell: i64| (cell * CELL + CELL / 2) as f32);
     let centres =
         (0..count).map(|cell| pixel(cell % CELLS)).chain((0..count).map(|cell| pixel(cell / CELLS)));
     let boxes: Vec<f32> = centres.chain((0..2 * count).map(|_| CELL as f32)).collect();
-    let axis =
-        onnx::Attribute { name: "axis".into(), int: 1, kind: attribute_kind::INT, ..Default::default() };
-    let pool = vec![ints("kernel_shape", &[CELL, CELL]), ints("strides", &[CELL, CELL])];
+    let axis = onnx::Attribute::of_int("axis", 1);
+    let pool = vec![
+        onnx::Attribute::of_ints("kernel_shape", &[CELL, CELL]),
+        onnx::Attribute::of_ints("strides", &[CELL, CELL]),
+    ];
     let shape = onnx::Tensor {
         dims: vec![3],
         data_type: data_type::INT64,
@@ -52,7 +50,12 @@ fn write_detector(path: &Path) {
     let graph = onnx::Graph {
         node: vec![
             node("AveragePool", &["image"], "cells", pool),
-            node("Conv", &["cells", "red"], "redness", vec![ints("kernel_shape", &[1, 1])]),
+            node(
+                "Conv",
+                &["cells", "red"],
+                "redness",
+                vec![onnx::Attribute::of_ints("kernel_shape", &[1, 1])],
+            ),
             node("Reshape", &["redness", "shape"], "scores", vec![]),
             node("Concat", &["boxes", "scores"], "output", vec![axis]),
         ],

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fieldmark_models::calibration::{Calibration, Point};
-use fieldmark_models::onnx::{self, Side, attribute_kind, data_type};
+use fieldmark_models::onnx::{self, Side, data_type};
 use fieldmark_models::package::{Draft, Golden, GoldenPicture};
 use fieldmark_models::specificity::Threshold;
 use fieldmark_models::taxonomy::{Lineage, Rank, Taxonomy, TaxonomyBuilder};
@@ -35,21 +35,27 @@ fn node(op_type: &str, input: &[&str], output: &str, attribute: Vec<onnx::Attrib
     onnx::Node { input, output: vec![output.into()], name, op_type, attribute }
 }
 
-fn int(name: &str, int: i64) -> onnx::Attribute {
-    onnx::Attribute { name: name.into(), int, kind: attribute_kind::INT, ..Default::default() }
-}
-
-fn ints(name: &str, ints: &[i64]) -> onnx::Attribute {
-    onnx::Attribute { name: name.into(), ints: ints.into(), kind: attribute_kind::INTS, ..Default::default() }
-}
-
 /// uint8 pixels to a column's features: scaled, convolved with stride and asymmetric pads, clipped.
 fn column(view: &str) -> Vec<onnx::Node> {
     let name = |step: &str| format!("{view}_{step}");
-    let pads = vec![ints("kernel_shape", &[3, 3]), ints("strides", &[2, 2]), ints("pads", &[0, 0, 1, 1])];
+    let pads = vec![
+        onnx::Attribute::of_ints("kernel_shape", &[3, 3]),
+        onnx::Attribute::of_ints("strides", &[2, 2]),
+        onnx::Attribute::of_ints("pads", &[0, 0, 1, 1]),
+    ];
     vec![
-        node("Cast", &[view], &name("float"), vec![int("to", i64::from(data_type::FLOAT))]),
-        node("Transpose", &[&name("float")], &name("chw"), vec![ints("perm", &[0, 3, 1, 2])]),
+        node(
+            "Cast",
+            &[view],
+            &name("float"),
+            vec![onnx::Attribute::of_int("to", i64::from(data_type::FLOAT))],
+        ),
+        node(
+            "Transpose",
+            &[&name("float")],
+            &name("chw"),
+            vec![onnx::Attribute::of_ints("perm", &[0, 3, 1, 2])],
+        ),
         node("Mul", &[&name("chw"), "scale"], &name("scaled"), vec![]),
         node("Conv", &[&name("scaled"), "stem"], &name("stem"), pads),
         node("Clip", &[&name("stem"), "zero", "six"], &name("out"), vec![]),
@@ -63,9 +69,9 @@ fn graph(leaves: usize, flaw: Flaw) -> Vec<u8> {
     let mut nodes = column("whole");
     nodes.extend(column("crop"));
     nodes.extend([
-        node("Concat", &["whole_out", "crop_out"], "merged", vec![int("axis", 1)]),
+        node("Concat", &["whole_out", "crop_out"], "merged", vec![onnx::Attribute::of_int("axis", 1)]),
         node("GlobalAveragePool", &["merged"], "pooled", vec![]),
-        node("Flatten", &["pooled"], "features", vec![int("axis", 1)]),
+        node("Flatten", &["pooled"], "features", vec![onnx::Attribute::of_int("axis", 1)]),
         node("Gemm", &["features", "head", "bias"], "logits", vec![]),
     ]);
     let broken = matches!(flaw, Flaw::NotNumbers | Flaw::NotNumbersForGreen);
@@ -80,7 +86,7 @@ fn graph(leaves: usize, flaw: Flaw) -> Vec<u8> {
     }
     let last = if broken { "spoilt" } else { "logits" };
     let operator = if flaw == Flaw::Operator { "Mystery" } else { "Softmax" };
-    nodes.push(node(operator, &[last], "probabilities", vec![int("axis", -1)]));
+    nodes.push(node(operator, &[last], "probabilities", vec![onnx::Attribute::of_int("axis", -1)]));
     let probe_bias = if flaw == Flaw::NotNumbers { -10.0 } else { -0.5 };
     let leaves_i64 = i64::try_from(leaves).expect("few leaves");
     let graph = onnx::Graph {

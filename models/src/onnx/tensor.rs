@@ -1,6 +1,6 @@
-//! Constants: their elements, whichever field they stand in.
+//! Constants and settings: their values, whichever field they stand in.
 
-use super::{Attribute, Node, Tensor, data_type};
+use super::{Attribute, Node, Tensor, attribute_kind, data_type};
 
 impl Tensor {
     /// A float constant of shape `dims`, row-major.
@@ -70,6 +70,20 @@ impl Tensor {
             _ => return None,
         };
         (self.count() == Some(values.len())).then_some(values)
+    }
+}
+
+impl Attribute {
+    /// The whole number `name`.
+    #[must_use]
+    pub fn of_int(name: &str, int: i64) -> Self {
+        Self { name: name.into(), int, kind: attribute_kind::INT, ..Self::default() }
+    }
+
+    /// The whole numbers `name`.
+    #[must_use]
+    pub fn of_ints(name: &str, ints: &[i64]) -> Self {
+        Self { name: name.into(), ints: ints.into(), kind: attribute_kind::INTS, ..Self::default() }
     }
 }
 

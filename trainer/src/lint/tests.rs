@@ -17,12 +17,7 @@ fn node(op: &str, name: &str, inputs: &[&str]) -> Node {
 }
 
 fn with_int(mut node: Node, name: &str, int: i64) -> Node {
-    node.attribute.push(Attribute {
-        name: name.into(),
-        int,
-        kind: attribute_kind::INT,
-        ..Attribute::default()
-    });
+    node.attribute.push(Attribute::of_int(name, int));
     node
 }
 

@@ -1,6 +1,8 @@
 //! Stages as graph nodes.
 
-use super::graph::{GraphBuilder, int, ints};
+use fieldmark_models::onnx::Attribute;
+
+use super::graph::{GraphBuilder, ints};
 use super::layer::{Activation, Convolution, Layer, MapShape, Pool, PoolKind};
 use super::preset::Stage;
 use super::weights::ConvolutionWeights;
@@ -90,7 +92,7 @@ impl Column<'_> {
             ints("kernel_shape", &convolution.kernel),
             ints("strides", &[convolution.stride, convolution.stride]),
             ints("pads", &[top, left, bottom, right]),
-            int("group", convolution.groups as i64),
+            Attribute::of_int("group", convolution.groups as i64),
         ];
         let value = graph.node("Conv", &node, &[&input.value, &weight, &bias], attributes);
         let shape = convolution.gives(input.shape).unwrap_or(input.shape);
@@ -106,7 +108,7 @@ impl Column<'_> {
         let op = match pool.kind {
             PoolKind::Max => "MaxPool",
             PoolKind::Average => {
-                attributes.push(int("count_include_pad", 0));
+                attributes.push(Attribute::of_int("count_include_pad", 0));
                 "AveragePool"
             }
         };
@@ -116,7 +118,7 @@ impl Column<'_> {
 
     fn concatenated(&self, graph: &mut GraphBuilder, name: &str, ends: &[Maps]) -> Maps {
         let values: Vec<&str> = ends.iter().map(|end| end.value.as_str()).collect();
-        let value = graph.node("Concat", &self.node(name), &values, vec![int("axis", 1)]);
+        let value = graph.node("Concat", &self.node(name), &values, vec![Attribute::of_int("axis", 1)]);
         let channels = ends.iter().map(|end| end.shape.channels).sum();
         let sides = ends.first().map_or([1, 1], |end| end.shape.sides);
         Maps { value, shape: MapShape { channels, sides } }

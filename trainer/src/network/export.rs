@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use fieldmark_models::onnx::Attribute;
 use fieldmark_models::package::PROBABILITIES;
 use fieldmark_models::views::ViewSet;
 
@@ -11,7 +12,7 @@ use rand::rngs::StdRng;
 use super::NetworkSettings;
 use super::assembly::{MergeWeights, NetworkWeights, mean_of_columns, merge_convolution};
 use super::column::{Column, Maps};
-use super::graph::{GraphBuilder, int, ints};
+use super::graph::{GraphBuilder, ints};
 use super::layer::MapShape;
 
 /// Name of the output of the feature graph.
@@ -96,7 +97,7 @@ pub fn export_model(
     let mut graph = GraphBuilder::default();
     let mut feature = below_classifier(&mut graph, settings, weights, views);
     if head.feature == Feature::UnitLength {
-        let over_channels = vec![ints("axes", &[1]), int("keepdims", 1)];
+        let over_channels = vec![ints("axes", &[1]), Attribute::of_int("keepdims", 1)];
         let length = graph.node("ReduceL2", "feature.length", &[&feature], over_channels);
         feature = graph.node("Div", "feature.unit", &[&feature, &length], vec![]);
     }
@@ -106,8 +107,9 @@ pub fn export_model(
     let bias: Vec<f32> = head.bias.iter().map(|value| value / head.temperature).collect();
     let weight = graph.constant("classifier.weight", &[leaves, features], &weight);
     let bias = graph.constant("classifier.bias", &[leaves], &bias);
-    let logits = graph.node("Gemm", "logits", &[&feature, &weight, &bias], vec![int("transB", 1)]);
-    graph.node("Softmax", PROBABILITIES, &[&logits], vec![int("axis", 1)]);
+    let logits =
+        graph.node("Gemm", "logits", &[&feature, &weight, &bias], vec![Attribute::of_int("transB", 1)]);
+    graph.node("Softmax", PROBABILITIES, &[&logits], vec![Attribute::of_int("axis", 1)]);
     graph.output(PROBABILITIES, leaves);
     Ok(graph.finish(settings.preset.name))
 }
@@ -137,14 +139,14 @@ fn below_classifier(
     let maps = merge(graph, settings, weights.merge.as_ref(), &merged);
     let maps = tail.stages(graph, &preset.stages[settings.merge + 1..], &weights.tail, maps);
     let pooled = graph.node("GlobalAveragePool", "pool", &[&maps.value], vec![]);
-    graph.node("Flatten", "feature", &[&pooled], vec![int("axis", 1)])
+    graph.node("Flatten", "feature", &[&pooled], vec![Attribute::of_int("axis", 1)])
 }
 
 /// Bytes `[N, H, W, 3]` to centred floats `[N, 3, H, W]`, as the backbone was trained.
 fn normalised(graph: &mut GraphBuilder, settings: &NetworkSettings, view: &str, size: u32) -> Maps {
     graph.picture_input(view, size);
     let normalisation = settings.preset.normalisation;
-    let float = graph.node("Cast", &format!("{view}.float"), &[view], vec![int("to", 1)]);
+    let float = graph.node("Cast", &format!("{view}.float"), &[view], vec![Attribute::of_int("to", 1)]);
     let planes = vec![ints("perm", &[0, 3, 1, 2])];
     let planes = graph.node("Transpose", &format!("{view}.planes"), &[&float], planes);
     let centre = graph.constant("centre", &[], &[normalisation.centre]);
@@ -181,7 +183,7 @@ fn merge(
         .collect();
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     let channels = first.shape.channels;
-    let stacked = graph.node("Concat", "merge.concat", &values, vec![int("axis", 1)]);
+    let stacked = graph.node("Concat", "merge.concat", &values, vec![Attribute::of_int("axis", 1)]);
     let sides = if pool_first { [1, 1] } else { first.shape.sides };
     let stacked = Maps { value: stacked, shape: MapShape { channels: channels * columns.len(), sides } };
     match weights {

@@ -2,9 +2,7 @@
 
 use std::collections::HashSet;
 
-use fieldmark_models::onnx::{
-    Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, attribute_kind, data_type,
-};
+use fieldmark_models::onnx::{Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, data_type};
 use prost::Message as _;
 
 /// Operator set of what is written: the newest that TensorRT 8.5, ONNX Runtime and tract all read.
@@ -81,11 +79,7 @@ impl GraphBuilder {
     }
 }
 
-pub(super) fn int(name: &str, value: i64) -> Attribute {
-    Attribute { name: name.into(), int: value, kind: attribute_kind::INT, ..Attribute::default() }
-}
-
 pub(super) fn ints(name: &str, values: &[usize]) -> Attribute {
-    let ints = values.iter().map(|&value| value as i64).collect();
-    Attribute { name: name.into(), ints, kind: attribute_kind::INTS, ..Attribute::default() }
+    let ints: Vec<i64> = values.iter().map(|&value| value as i64).collect();
+    Attribute::of_ints(name, &ints)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor, attribute_kind};
+use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor};
 
 use super::placement::Placement;
 use crate::wiring::{Wiring, input, output};
@@ -106,12 +106,7 @@ fn weights(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, stored: &mut B
     }
     let back = format!("{}.weight.dq", output(node));
     let mut dequantize = self::node("DequantizeLinear", &back, parts.each_ref().map(String::as_str));
-    dequantize.attribute.push(Attribute {
-        name: "axis".into(),
-        int: axis as i64,
-        kind: attribute_kind::INT,
-        ..Attribute::default()
-    });
+    dequantize.attribute.push(Attribute::of_int("axis", axis as i64));
     out.node.push(dequantize);
     node.input[1] = back;
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor, attribute_kind, data_type};
+use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor, data_type};
 
 use super::simulate::float_node;
 use crate::wiring::{Wiring, output};
@@ -79,12 +79,7 @@ fn cast(out: &mut Graph, casts: &mut BTreeSet<String>, value: &str, kind: Kind) 
         Kind::Float => (format!("{value}.to_float"), data_type::FLOAT),
     };
     if casts.insert(name.clone()) {
-        let to = Attribute {
-            name: "to".into(),
-            int: to.into(),
-            kind: attribute_kind::INT,
-            ..Attribute::default()
-        };
+        let to = Attribute::of_int("to", to.into());
         out.node.push(Node { attribute: vec![to], ..float_node("Cast", &name, &[value]) });
     }
     name

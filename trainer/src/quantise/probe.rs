@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_models::onnx::{Attribute, Graph, Model, Node, Tensor, attribute_kind};
+use fieldmark_models::onnx::{Attribute, Graph, Model, Node, Tensor};
 use fieldmark_models::views::ViewSet;
 
 use super::engine::{Engine, Sample};
@@ -108,13 +108,9 @@ impl<'g> Bench<'g> {
 
     fn energy(&mut self, value: &str, name: &str) {
         let mut node = float_node("ReduceSumSquare", name, &[value]);
-        node.attribute.push(int("keepdims", 0));
+        node.attribute.push(Attribute::of_int("keepdims", 0));
         self.graph.node.push(node);
     }
-}
-
-fn int(name: &str, int: i64) -> Attribute {
-    Attribute { name: name.into(), int, kind: attribute_kind::INT, ..Attribute::default() }
 }
 
 /// For every group the method whose range disturbs the layers that read it least, its range, and the relative squared
@@ -186,13 +182,7 @@ pub(super) fn bias_shifts(
         let (difference, _) = bench.difference(reader, range, &format!("probe.{number}"));
         let mean = format!("probe.{number}.mean");
         let mut node = float_node("ReduceMean", &mean, &[&difference]);
-        let axes = Attribute {
-            name: "axes".into(),
-            ints: vec![0, 2, 3],
-            kind: attribute_kind::INTS,
-            ..Attribute::default()
-        };
-        node.attribute = vec![axes, int("keepdims", 0)];
+        node.attribute = vec![Attribute::of_ints("axes", &[0, 2, 3]), Attribute::of_int("keepdims", 0)];
         bench.graph.node.push(node);
         layers.push(output(layer).to_owned());
         outputs.push(mean);

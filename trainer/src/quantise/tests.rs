@@ -1,9 +1,7 @@
 use std::collections::BTreeSet;
 
 use fieldmark_models::calibration::{Calibration, Point};
-use fieldmark_models::onnx::{
-    Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, attribute_kind, data_type,
-};
+use fieldmark_models::onnx::{Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, data_type};
 use fieldmark_models::package::{Draft, Golden, MODEL_FP16, MODEL_INT8, QUANTISATION};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::specificity::Threshold;
@@ -18,14 +16,6 @@ use crate::lint::lint;
 
 const SIDE: i64 = 16;
 const LEAVES: usize = 4;
-
-fn ints(name: &str, ints: &[i64]) -> Attribute {
-    Attribute { name: name.into(), ints: ints.into(), kind: attribute_kind::INTS, ..Attribute::default() }
-}
-
-fn int(name: &str, int: i64) -> Attribute {
-    Attribute { name: name.into(), int, kind: attribute_kind::INT, ..Attribute::default() }
-}
 
 struct Toy {
     graph: Graph,
@@ -52,15 +42,20 @@ impl Toy {
         self.weights(&format!("{weights}.bias"), &dims[..1]);
         let pad = dims[2] / 2;
         let bias = format!("{weights}.bias");
-        self.add("Conv", name, &[input, weights, &bias], vec![ints("pads", &[pad; 4])]);
+        self.add("Conv", name, &[input, weights, &bias], vec![Attribute::of_ints("pads", &[pad; 4])]);
     }
 
     fn column(&mut self, view: &str) {
         let name = |part: &str| format!("{view}.{part}");
         let sides = [None, Some(SIDE), Some(SIDE), Some(3)];
         self.graph.input.push(ValueInfo::tensor(view, data_type::UINT8, &sides));
-        self.add("Cast", &name("float"), &[view], vec![int("to", 1)]);
-        self.add("Transpose", &name("planes"), &[&name("float")], vec![ints("perm", &[0, 3, 1, 2])]);
+        self.add("Cast", &name("float"), &[view], vec![Attribute::of_int("to", 1)]);
+        self.add(
+            "Transpose",
+            &name("planes"),
+            &[&name("float")],
+            vec![Attribute::of_ints("perm", &[0, 3, 1, 2])],
+        );
         self.add("Mul", &name("input"), &[&name("planes"), "byte"], vec![]);
         self.conv(&name("stem"), &name("input"), "stem", &[8, 3, 3, 3]);
         let (scale, shift, mean, variance) = ("bn.scale", "bn.shift", "bn.mean", "bn.variance");
@@ -68,7 +63,8 @@ impl Toy {
         self.add("Relu", &name("relu"), &[&name("bn")], vec![]);
         self.conv(&name("block"), &name("relu"), "block", &[8, 8, 3, 3]);
         self.add("Add", &name("sum"), &[&name("block"), &name("relu")], vec![]);
-        let attributes = vec![ints("kernel_shape", &[2, 2]), ints("strides", &[2, 2])];
+        let attributes =
+            vec![Attribute::of_ints("kernel_shape", &[2, 2]), Attribute::of_ints("strides", &[2, 2])];
         self.add("MaxPool", &name("pool"), &[&name("sum")], attributes);
     }
 }
@@ -82,15 +78,15 @@ pub(super) fn toy() -> Model {
     }
     toy.column("whole");
     toy.column("crop");
-    toy.add("Concat", "merge.concat", &["whole.pool", "crop.pool"], vec![int("axis", 1)]);
+    toy.add("Concat", "merge.concat", &["whole.pool", "crop.pool"], vec![Attribute::of_int("axis", 1)]);
     toy.conv("merge", "merge.concat", "merge.weight", &[8, 16, 1, 1]);
     toy.add("GlobalAveragePool", "pool", &["merge"], vec![]);
-    toy.add("Flatten", "feature", &["pool"], vec![int("axis", 1)]);
+    toy.add("Flatten", "feature", &["pool"], vec![Attribute::of_int("axis", 1)]);
     toy.weights("classifier", &[LEAVES as i64, 8]);
     toy.weights("classifier.bias", &[LEAVES as i64]);
-    let transposed = vec![int("transB", 1)];
+    let transposed = vec![Attribute::of_int("transB", 1)];
     toy.add("Gemm", "logits", &["feature", "classifier", "classifier.bias"], transposed);
-    toy.add("Softmax", "probabilities", &["logits"], vec![int("axis", 1)]);
+    toy.add("Softmax", "probabilities", &["logits"], vec![Attribute::of_int("axis", 1)]);
     let sides = [None, Some(LEAVES as i64)];
     toy.graph.output.push(ValueInfo::tensor("probabilities", data_type::FLOAT, &sides));
     let opset_import = vec![OperatorSet { domain: String::new(), version: 17 }];

@@ -8,7 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_models::onnx::{Attribute, Graph, Model, Node, Tensor, attribute_kind};
+use fieldmark_models::onnx::{Attribute, Graph, Model, Node, Tensor};
 use fieldmark_models::views::ViewSet;
 use rayon::prelude::*;
 
@@ -65,8 +65,9 @@ fn pair(wiring: &Wiring<'_>, node: &Node) -> Option<(Pair, String)> {
         let name = |node: &Node, slot: usize| input(node, slot).map(str::to_owned);
         let channels = wiring.constant(input(node, 1)?)?.dims.first().copied()?;
         let takes = reader.op_type == "Conv" && is_layer(wiring, reader);
-        let groups = reader.int("group", 1);
-        if !takes || (groups != 1 && groups != channels) {
+        let outputs = wiring.constant(input(reader, 1)?)?.dims.first().copied()?;
+        let depthwise = reader.int("group", 1) == channels && outputs == channels;
+        if !takes || (reader.int("group", 1) != 1 && !depthwise) {
             return None;
         }
         let pair = Pair { giving: name(node, 1)?, bias: name(node, 2), reading: name(reader, 1)? };
@@ -128,10 +129,7 @@ fn largest(
         let (size, name) = (format!("equalise.{number}.size"), format!("equalise.{number}"));
         bench.node.push(float_node("Abs", &size, &[value]));
         let mut node = float_node("ReduceMax", &name, &[&size]);
-        let (ints, kind) = (vec![0, 2, 3], attribute_kind::INTS);
-        node.attribute.push(Attribute { name: "axes".into(), ints, kind, ..Attribute::default() });
-        let (int, kind) = (0, attribute_kind::INT);
-        node.attribute.push(Attribute { name: "keepdims".into(), int, kind, ..Attribute::default() });
+        node.attribute = vec![Attribute::of_ints("axes", &[0, 2, 3]), Attribute::of_int("keepdims", 0)];
         bench.node.push(node);
         outputs.push(name);
     }
@@ -153,12 +151,13 @@ fn largest(
 fn apply(tensors: &mut BTreeMap<String, Tensor>, pair: &Pair, data: &[f32]) -> Option<()> {
     let (giving, reading) = (tensors.get(&pair.giving)?, tensors.get(&pair.reading)?);
     let channels = data.len();
-    let depthwise = reading.dims.get(1) == Some(&1) && reading.dims.first() == Some(&(channels as i64));
     let (mut gives, mut reads) = (giving.floats()?, reading.floats()?);
     let side = |side: &i64| usize::try_from(*side).unwrap_or(0);
-    let inner =
-        if depthwise { 1 } else { channels } * reading.dims.iter().skip(2).map(side).product::<usize>();
-    let window = inner.checked_div(if depthwise { 1 } else { channels }).filter(|&window| window > 0)?;
+    let window = reading.dims.iter().skip(2).map(side).product::<usize>();
+    if channels == 0 || window == 0 {
+        return None;
+    }
+    // A depthwise convolution has its channels along its outputs, any other along its inputs.
     let channel = |position: usize| position / window % channels;
     let mut weights = vec![0f32; channels];
     for (position, value) in reads.iter().enumerate() {
@@ -166,7 +165,7 @@ fn apply(tensors: &mut BTreeMap<String, Tensor>, pair: &Pair, data: &[f32]) -> O
         *largest = largest.max(value.abs());
     }
     let factors = factors(data, &weights);
-    let fan = gives.len().checked_div(channels).filter(|&fan| fan > 0)?;
+    let fan = (gives.len() / channels).max(1);
     gives.chunks_mut(fan).zip(&factors).for_each(|(kernel, factor)| {
         kernel.iter_mut().for_each(|value| *value /= factor);
     });

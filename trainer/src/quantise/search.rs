@@ -26,12 +26,30 @@ const MOST_FLOAT: f64 = 0.25;
 /// Pictures that every layer, alone in float, is measured on: there are as many runs as layers.
 const SENSITIVITY_PICTURES: usize = 8;
 
+/// What was found for a graph: the numbers that are nearest to the float model as measured.
+struct Best {
+    graph: Graph,
+    ranges: Ranges,
+    errors: BTreeMap<usize, f64>,
+    shifts: BTreeMap<String, Vec<f32>>,
+    divergence: f64,
+}
+
+impl Best {
+    /// Nothing yet.
+    fn of(graph: Graph) -> Self {
+        let (ranges, errors, shifts) = (Ranges::new(), BTreeMap::new(), BTreeMap::new());
+        Self { graph, ranges, errors, shifts, divergence: f64::INFINITY }
+    }
+}
+
 pub(super) struct Search<'a> {
     package: &'a Package,
     settings: &'a Settings,
     say: &'a dyn Fn(&str),
     model: Model,
-    graph: Graph,
+    folded: Graph,
+    best: Best,
     folding: f32,
     calibration: &'a [Sample],
     probing: &'a [Sample],
@@ -39,11 +57,7 @@ pub(super) struct Search<'a> {
     probing_answers: Vec<Vec<f32>>,
     judging_answers: Vec<Vec<f32>>,
     full: Placement,
-    ranges: Ranges,
-    errors: BTreeMap<usize, f64>,
-    shifts: BTreeMap<String, Vec<f32>>,
     float: BTreeSet<String>,
-    divergence: f64,
     equalised_pairs: usize,
     variants: Vec<Variant>,
     fine_tuning: Vec<Variant>,
@@ -72,7 +86,8 @@ impl<'a> Search<'a> {
             settings,
             say,
             model: Model { graph: None, ..model },
-            graph,
+            best: Best::of(graph.clone()),
+            folded: graph,
             folding: 0.0,
             calibration,
             probing,
@@ -80,11 +95,7 @@ impl<'a> Search<'a> {
             probing_answers: Vec::new(),
             judging_answers: Vec::new(),
             full,
-            ranges: Ranges::new(),
-            errors: BTreeMap::new(),
-            shifts: BTreeMap::new(),
             float: BTreeSet::new(),
-            divergence: f64::INFINITY,
             equalised_pairs: 0,
             variants: Vec::new(),
             fine_tuning: Vec::new(),
@@ -97,7 +108,7 @@ impl<'a> Search<'a> {
         ));
         search.probing_answers = search.answers(&original, probing)?;
         search.judging_answers = search.answers(&original, judging)?;
-        search.folding = search.difference(&search.graph)?;
+        search.folding = search.difference(&search.best.graph)?;
         if search.folding > FOLDING || search.folding.is_nan() {
             return Err(QuantiseError::Folding(search.folding));
         }
@@ -117,7 +128,7 @@ impl<'a> Search<'a> {
 
     /// The int8 graph with `ranges` of the full placement, biases shifted, and `float` layers left out.
     fn int8(&self, ranges: &Ranges, shifts: &BTreeMap<String, Vec<f32>>, float: &BTreeSet<String>) -> Graph {
-        let placement = place(&self.graph, float);
+        let placement = place(&self.best.graph, float);
         // Groups of a smaller placement are parts of the full one's.
         let range = |(value, group): (&String, &usize)| {
             let (_, range) = ranges.get(self.full.groups.get(value)?)?;
@@ -125,7 +136,7 @@ impl<'a> Search<'a> {
         };
         let numbers =
             Numbers { ranges: placement.groups.iter().filter_map(range).collect(), bias: shifts.clone() };
-        explicit(&self.graph, &placement, &numbers)
+        explicit(&self.best.graph, &placement, &numbers)
     }
 
     /// On the first `pictures` of those that candidates are measured on.
@@ -152,10 +163,10 @@ impl<'a> Search<'a> {
     /// measured to be better.
     fn choose_ranges(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
-        let found = ranges::candidates(&self.model, &self.graph, &self.full, self.calibration, views)?;
+        let found = ranges::candidates(&self.model, &self.best.graph, &self.full, self.calibration, views)?;
         let (chosen, errors) =
-            probe::choose(&self.model, &self.graph, &self.full, &found, self.probing, views)?;
-        self.errors = errors;
+            probe::choose(&self.model, &self.best.graph, &self.full, &found, self.probing, views)?;
+        self.best.errors = errors;
         let mut variants = vec![("chosen per tensor".to_owned(), chosen)];
         variants
             .extend(Method::ALL.map(|method| (method.name().to_owned(), ranges::uniform(&found, method))));
@@ -163,8 +174,8 @@ impl<'a> Search<'a> {
             let divergence =
                 self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()), usize::MAX)?;
             self.tried(&format!("{graph}{name}"), divergence);
-            if divergence < self.divergence {
-                (self.divergence, self.ranges) = (divergence, ranges);
+            if divergence < self.best.divergence {
+                (self.best.divergence, self.best.ranges) = (divergence, ranges);
             }
         }
         Ok(())
@@ -174,7 +185,7 @@ impl<'a> Search<'a> {
     /// alone can promise what biases take back.
     pub(super) fn equalise(&mut self) -> Result<(), QuantiseError> {
         let views = self.package.views();
-        let Some((graph, pairs)) = equalise(&self.model, &self.graph, self.calibration, views)? else {
+        let Some((graph, pairs)) = equalise(&self.model, &self.best.graph, self.calibration, views)? else {
             (self.say)("no two layers can be equalised");
             return Ok(());
         };
@@ -183,18 +194,12 @@ impl<'a> Search<'a> {
             (self.say)(&format!("equalising would change a probability by {difference:e}: left as it was"));
             return Ok(());
         }
-        let plain = (
-            std::mem::replace(&mut self.graph, graph),
-            std::mem::take(&mut self.ranges),
-            std::mem::take(&mut self.errors),
-            std::mem::take(&mut self.shifts),
-            std::mem::replace(&mut self.divergence, f64::INFINITY),
-        );
+        let plain = std::mem::replace(&mut self.best, Best::of(graph));
         self.choose_numbers("equalised, ")?;
-        if self.divergence < plain.4 {
+        if self.best.divergence < plain.divergence {
             self.equalised_pairs = pairs;
         } else {
-            (self.graph, self.ranges, self.errors, self.shifts, self.divergence) = plain;
+            self.best = plain;
         }
         Ok(())
     }
@@ -202,12 +207,19 @@ impl<'a> Search<'a> {
     /// Gives channels back what rounding takes from them on average, where that helps.
     fn correct_biases(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
-        let shifts =
-            probe::bias_shifts(&self.model, &self.graph, &self.full, &self.ranges, self.calibration, views)?;
-        let divergence = self.divergence(&self.int8(&self.ranges, &shifts, &BTreeSet::new()), usize::MAX)?;
+        let shifts = probe::bias_shifts(
+            &self.model,
+            &self.best.graph,
+            &self.full,
+            &self.best.ranges,
+            self.calibration,
+            views,
+        )?;
+        let divergence =
+            self.divergence(&self.int8(&self.best.ranges, &shifts, &BTreeSet::new()), usize::MAX)?;
         self.tried(&format!("{graph}bias correction"), divergence);
-        if divergence < self.divergence {
-            (self.divergence, self.shifts) = (divergence, shifts);
+        if divergence < self.best.divergence {
+            (self.best.divergence, self.best.shifts) = (divergence, shifts);
         }
         Ok(())
     }
@@ -220,32 +232,33 @@ impl<'a> Search<'a> {
             (self.say)("the target is reached without fine-tuning");
             return Ok(());
         }
-        let answers = self.answers(&self.graph, self.calibration)?;
+        let answers = self.answers(&self.best.graph, self.calibration)?;
         let side = self.package.views().input_size() as usize;
-        let start = (&self.graph, &self.full, &self.ranges);
+        let start = (&self.best.graph, &self.full, &self.best.ranges);
         let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings.rate);
-        let mut best = (untuned.divergence, self.graph.clone(), self.shifts.clone());
+        let mut nearest = (untuned.divergence, self.best.graph.clone(), self.best.shifts.clone());
         // Biases are trained with everything else.
-        self.shifts.clear();
+        self.best.shifts.clear();
         for epoch in 1..=settings.epochs {
             let learned = tuner.epoch()?;
-            self.graph = tuner.graph();
+            self.best.graph = tuner.graph();
             let divergence = self.judge(&self.float)?.0.divergence;
             (self.say)(&format!(
                 "fine-tuning, epoch {epoch} of {}: divergence {learned:.5} before its steps, {divergence:.5} judged",
                 settings.epochs
             ));
             self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
-            if divergence < best.0 {
-                best = (divergence, self.graph.clone(), BTreeMap::new());
+            if divergence < nearest.0 {
+                nearest = (divergence, self.best.graph.clone(), BTreeMap::new());
             }
         }
-        (_, self.graph, self.shifts) = best;
+        (_, self.best.graph, self.best.shifts) = nearest;
         Ok(())
     }
 
     fn judge(&self, float: &BTreeSet<String>) -> Result<(Fidelity, Vec<Vec<f32>>), QuantiseError> {
-        let answers = self.answers(&simulate(&self.int8(&self.ranges, &self.shifts, float)), self.judging)?;
+        let answers =
+            self.answers(&simulate(&self.int8(&self.best.ranges, &self.best.shifts, float)), self.judging)?;
         let taxonomy = self.package.taxonomy();
         let calibration = self.package.calibration();
         let point = calibration.point_for(self.settings.accuracy).ok();
@@ -269,11 +282,11 @@ impl<'a> Search<'a> {
             "target missed: agreement {:.4}, top-1 {:.4} (float {:.4}), mean depth {:.3} (float {:.3})",
             fidelity.agreement, fidelity.top1, fidelity.top1_float, fidelity.depth, fidelity.depth_float
         ));
-        let units = sensitive::units(&self.graph, &self.full.layers);
+        let units = sensitive::units(&self.best.graph, &self.full.layers);
         let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
         (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
         let ranked = sensitive::by_worth(units, |float| {
-            self.divergence(&self.int8(&self.ranges, &self.shifts, float), SENSITIVITY_PICTURES)
+            self.divergence(&self.int8(&self.best.ranges, &self.best.shifts, float), SENSITIVITY_PICTURES)
         })?;
         let name = |unit: &[String]| unit.join(" ");
         self.sensitivity =
@@ -294,23 +307,24 @@ impl<'a> Search<'a> {
     /// Writes the graphs and the record.
     pub(super) fn finish(self, float32_bytes: usize) -> Result<Quantised, QuantiseError> {
         let (fidelity, answers) = self.judge(&self.float)?;
-        let int8 = self.int8(&self.ranges, &self.shifts, &self.float);
-        let placement = place(&self.graph, &self.float);
+        let int8 = self.int8(&self.best.ranges, &self.best.shifts, &self.float);
+        let placement = place(&self.best.graph, &self.float);
         let tensor = placement.groups.keys().filter_map(|value| {
             let group = self.full.groups.get(value)?;
-            let (method, range) = *self.ranges.get(group)?;
-            let error = self.errors.get(group).copied().unwrap_or_default();
+            let (method, range) = *self.best.ranges.get(group)?;
+            let error = self.best.errors.get(group).copied().unwrap_or_default();
             Some(TensorRange { value: value.clone(), method, range, error })
         });
-        let fp16 = half(&self.graph).map(|graph| encoded(&self.model, graph));
+        // Of the float model itself: what was trained to be rounded is another one.
+        let fp16 = half(&self.folded).map(|graph| encoded(&self.model, graph));
         let simulated = encoded(&self.model, simulate(&int8));
         let mut record = Record {
             calibration_pictures: self.calibration.len(),
             probing_pictures: self.probing.len(),
             folding_difference: self.folding,
             equalised_pairs: self.equalised_pairs,
-            bias_corrected: !self.shifts.is_empty(),
-            layers: layers(&self.graph).len(),
+            bias_corrected: !self.best.shifts.is_empty(),
+            layers: layers(&self.best.graph).len(),
             int8_layers: placement.layers.clone(),
             float_layers: self.float.iter().cloned().collect(),
             float32_bytes,

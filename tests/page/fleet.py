@@ -2,12 +2,10 @@
 
 import json
 import socket
-import subprocess
-import tempfile
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from node import port, wait_for_port
+from stand import Stand, wait_for_port
 
 DIGEST = "bc4a71180870f7945155fbb02f4b0a2e3faa2a62d6d31b7039013055ed19869a"
 NODES = 1000
@@ -83,16 +81,11 @@ def rollout(publisher, group, state, reason=None):
     publisher.retain(f"fieldmark/fleet/{group}/desired", desired | ({"reason": reason} if reason else {}))
 
 
-class Fleet:
+class Fleet(Stand):
     """Runs until it is stopped."""
 
     def __init__(self, binaries, nodes=NODES):
-        self.folder = tempfile.TemporaryDirectory(prefix="fieldmark-fleet-")
-        self.broker_port, self.page_port, self.processes = port(), port(), []
-        path = Path(self.folder.name) / "mosquitto.conf"
-        path.write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
-        self.run(["/usr/sbin/mosquitto", "-c", str(path)])
-        wait_for_port(self.broker_port)
+        super().__init__("max_queued_messages 0\n")
         self.publisher = Publisher(self.broker_port)
         self.names = [publish(self.publisher, number) for number in range(nodes)]
         rollout(self.publisher, "ponds", "running")
@@ -100,19 +93,3 @@ class Fleet:
         self.run([str(Path(binaries) / "fieldmark"), "page", "--broker", f"mqtt://127.0.0.1:{self.broker_port}",
                   "--listen", f"127.0.0.1:{self.page_port}"])
         wait_for_port(self.page_port)
-
-    def run(self, command):
-        self.processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-
-    def url(self, path="/"):
-        return f"http://127.0.0.1:{self.page_port}{path}"
-
-    def stop(self):
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self.folder.cleanup()

@@ -382,9 +382,12 @@ def soak(binaries, minutes=3):
                 return { elements: document.querySelectorAll('*').length, tracks: count('#tracks'), day: count('#day'), camera: count('.camera'), health: count('#health') };""")
             return {"rss_mb": rss, "heap_mb": found["JSHeapUsedSize"] / 1e6, "nodes": found["Nodes"],
                     "listeners": found["JSEventListeners"], "decisions": float(attribute(driver, "data-decision")), **parts}
-        # What fills up to a limit is full by then: tracks, the day's taxa.
-        until(120, "a full list of tracks", lambda: len(driver.find_elements(By.CSS_SELECTOR, "#tracks > li")) >= 24)
-        time.sleep(30)
+        # What fills up to a limit is full by then: tracks (as many as the scenes give), the day's taxa.
+        sizes = []
+        while len(sizes) < 4 or (len(set(sizes[-4:])) > 1 and len(sizes) < 24):
+            time.sleep(10)
+            sizes.append(len(driver.find_elements(By.CSS_SELECTOR, "#tracks > li")))
+        print(f"tracks, every 10 s: {sizes}", flush=True)
         rows = [now()]
         for _ in range(minutes * 3):
             time.sleep(20)

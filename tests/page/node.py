@@ -2,15 +2,15 @@
 
 import json
 import random
-import socket
 import subprocess
-import tempfile
 import threading
 import time
 import urllib.request
 from pathlib import Path
 
 from PIL import Image
+
+from stand import Stand, wait_for_port
 
 STAMPS = Path("/usr/share/tuxpaint/stamps")
 SCENES = [
@@ -20,12 +20,6 @@ SCENES = [
     ("animals/mammals/cats/tiger", "Flow"),
 ]
 TOKEN = "a token for the test"
-
-
-def port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
 
 
 def backgrounds():
@@ -64,17 +58,13 @@ def write_colours(folder):
         picture.save(folder / f"{number:03}.jpg", quality=95)
 
 
-class Node:
+class Node(Stand):
     """Runs until it is stopped."""
 
     def __init__(self, binaries, page="", commands='"target", "watch", "pause", "resume"', rate=1.0, tables="",
                  cameras=None, toy=False):
-        self.binaries = Path(binaries)
-        self.folder = tempfile.TemporaryDirectory(prefix="fieldmark-page-")
-        self.path = Path(self.folder.name)
-        self.broker_port, self.page_port = port(), port()
-        self.heard, self.processes = [], []
-        self.mosquitto()
+        super().__init__()
+        self.binaries, self.heard = Path(binaries), []
         (self.path / "token").write_text(TOKEN + "\n")
         cameras = cameras or {"garden": f"rate_hz = {rate}\n"}
         self.toy, model = toy, package()
@@ -99,17 +89,6 @@ class Node:
             write_scenes(folder)
         return f'[camera.{name}]\nsource = "files"\nfolder = "{folder}"\ntracks = true\n{keys}'
 
-    def mosquitto(self):
-        (self.path / "mosquitto.conf").write_text(f"listener {self.broker_port} 127.0.0.1\nallow_anonymous true\n")
-        self.broker = self.run(["/usr/sbin/mosquitto", "-c", str(self.path / "mosquitto.conf")])
-        wait_for_port(self.broker_port)
-
-    def run(self, command, **more):
-        more = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, **more}
-        process = subprocess.Popen(command, **more)
-        self.processes.append(process)
-        return process
-
     def listen(self):
         listener = self.run(["mosquitto_sub", "-p", str(self.broker_port), "-t", "fieldmark/#", "-F", "%t %p"],
                             stdout=subprocess.PIPE)
@@ -125,9 +104,6 @@ class Node:
         self.daemon = self.run([str(self.binaries / "fieldmarkd"), "--config", str(self.path / "fieldmark.toml")],
                                stderr=log)
         wait_for_port(self.page_port, self)
-
-    def url(self, path="/"):
-        return f"http://127.0.0.1:{self.page_port}{path}"
 
     def get(self, path, token=None):
         request = urllib.request.Request(self.url(path))
@@ -145,29 +121,6 @@ class Node:
     def log(self):
         return (self.path / "log").read_text()
 
-    def stop(self):
-        for process in reversed(self.processes):
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-        self.folder.cleanup()
-
 
 def package():
     return next(iter(sorted(Path("models/packages").glob("*.fieldmark")))).resolve()
-
-
-def wait_for_port(number, node=None):
-    begun = time.monotonic()
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", number), 1).close()
-            return
-        except OSError:
-            ended = node and node.daemon.poll() is not None
-            if ended or time.monotonic() - begun > 90:
-                raise AssertionError(f"nothing listens on {number}: {node.log() if node else ''}") from None
-            time.sleep(0.05)

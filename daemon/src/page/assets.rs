@@ -29,6 +29,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("fleet.js", SCRIPT, include_str!("assets/fleet.js")),
     ("live.js", SCRIPT, include_str!("assets/live.js")),
     ("regions.js", SCRIPT, include_str!("assets/regions.js")),
+    ("session.js", SCRIPT, include_str!("assets/session.js")),
     ("controls.js", SCRIPT, include_str!("assets/controls.js")),
     ("mark.svg", SVG, include_str!("assets/mark.svg")),
 ];

@@ -1,6 +1,7 @@
 // The fleet's table: the whole comes once, then what has changed. Rows are drawn as far as somebody scrolls, and anew only
 // where they changed: what a click costs does not grow with the fleet.
 import { clock, duration, make, percent, whenNew, write } from "/assets/draw.js";
+import { attend } from "/assets/session.js";
 
 const get = (id) => document.getElementById(id);
 /** Rows drawn at first, and more at each approach to the last. */
@@ -14,8 +15,6 @@ let changes = 0;
 let rollouts = {};
 let sort = { by: "node", down: false };
 let kind = "all";
-let events = null;
-let entry = {};
 
 const cameras = (row) => Object.entries(row.cameras);
 const lost = (row) => cameras(row).filter(([, state]) => state.startsWith("lost"));
@@ -75,10 +74,12 @@ function cells(row) {
   ];
 }
 
+const since = (time) => `${duration(Math.max(0, (Date.now() - Date.parse(time)) / 1000))} ago`;
+
 function ago(time) {
   const element = clock(time, true);
   element.title = `${element.textContent} · ${element.title}`;
-  element.textContent = `${duration(Math.max(0, (Date.now() - Date.parse(time)) / 1000))} ago`;
+  element.textContent = since(time);
   return element;
 }
 
@@ -205,37 +206,14 @@ function heads() {
   }));
 }
 
-function listen() {
-  events?.close();
-  events = new EventSource("/api/events");
-  events.onmessage = (event) => take(JSON.parse(event.data));
-  events.onerror = async () => {
-    get("gone").hidden = false;
-    write(get("gone"), "No connection to the page's server: what stands here may be old. Trying again.");
-    if (events.readyState !== EventSource.CLOSED) return;
-    const answer = await fetch("/api/entry").catch(() => null);
-    if (answer?.status === 401) location.assign("/login");
-    else setTimeout(listen, 3000);
-  };
-}
-
 /** Ages go on by themselves. */
 setInterval(() => {
   if (document.hidden) return;
   for (const { row, line } of shown.slice(0, limit)) {
     const time = line?.querySelector("[data-seen] time");
-    if (time) write(time, `${duration(Math.max(0, (Date.now() - Date.parse(row.seen)) / 1000))} ago`);
+    if (time) write(time, since(row.seen));
   }
 }, 5000);
-
-document.addEventListener("visibilitychange", () => {
-  if (document.hidden) {
-    events?.close();
-    events = null;
-  } else {
-    listen();
-  }
-});
 
 get("find").addEventListener("input", anew);
 new IntersectionObserver(([entry]) => {
@@ -244,14 +222,12 @@ new IntersectionObserver(([entry]) => {
   draw();
 }, { root: get("table"), rootMargin: "600px" }).observe(get("more"));
 get("filter").addEventListener("submit", (event) => event.preventDefault());
-get("leave").addEventListener("click", async () => {
-  await fetch("/logout", { method: "POST", headers: { "X-Fieldmark-Csrf": entry.csrf } });
-  location.assign("/login");
-});
 
 heads();
-const answer = await fetch("/api/entry");
-if (answer.status === 401) location.assign("/login");
-entry = await answer.json();
-get("leave").hidden = !entry.session;
-listen();
+await attend({
+  take,
+  lost: () => {
+    get("gone").hidden = false;
+    write(get("gone"), "No connection to the page's server: what stands here may be old. Trying again.");
+  },
+});

@@ -2,12 +2,12 @@
 import { Camera } from "/assets/camera.js";
 import { Controls } from "/assets/controls.js";
 import { bytes, capital, clock, duration, make, percent, scientific, sureness, whenNew, write } from "/assets/draw.js";
+import { attend } from "/assets/session.js";
 
 const get = (id) => document.getElementById(id);
 const cameras = new Map();
 const controls = new Controls(act);
 let entry = {};
-let events = null;
 
 async function act(kind, payload) {
   const headers = entry.csrf ? { "X-Fieldmark-Csrf": entry.csrf } : {};
@@ -156,37 +156,8 @@ function health(state) {
   return rows;
 }
 
-function listen() {
-  events?.close();
-  events = new EventSource("/api/events");
-  events.onmessage = (event) => show(JSON.parse(event.data));
-  events.onerror = async () => {
-    get("gone").hidden = false;
-    if (events.readyState !== EventSource.CLOSED) return;
-    const answer = await fetch("/api/entry").catch(() => null);
-    if (answer?.status === 401) location.assign("/login");
-    else setTimeout(listen, 3000);
-  };
-}
-
-/** Nothing is asked for while nobody can see it. */
-document.addEventListener("visibilitychange", () => {
-  for (const camera of cameras.values()) camera.watch(!document.hidden);
-  if (document.hidden) {
-    events?.close();
-    events = null;
-  } else {
-    listen();
-  }
+entry = await attend({
+  take: show,
+  lost: () => { get("gone").hidden = false; },
+  seen: (visible) => { for (const camera of cameras.values()) camera.watch(visible); },
 });
-
-get("leave").addEventListener("click", async () => {
-  await fetch("/logout", { method: "POST", headers: { "X-Fieldmark-Csrf": entry.csrf } });
-  location.assign("/login");
-});
-
-const answer = await fetch("/api/entry");
-if (answer.status === 401) location.assign("/login");
-entry = await answer.json();
-get("leave").hidden = !entry.session;
-listen();

@@ -325,24 +325,24 @@ def written(driver):
         opened(driver)
 
 
-def with_node(driver, node, checks):
+def at(driver, stand, checks):
     try:
         for check in checks:
-            check(driver, node)
+            check(driver, stand)
     finally:
-        # A page whose node is gone asks again and again, and the console says so.
+        # A page whose server is gone asks again and again, and the console says so.
         driver.get("about:blank")
         browser.complaints(driver)
-        node.stop()
+        stand.stop()
 
 
 def of_node(driver, binaries):
-    with_node(driver, Node(binaries, page="live_fps = 6", rate=2.0, toy=True), [quick])
+    at(driver, Node(binaries, page="live_fps = 6", rate=2.0, toy=True), [quick])
     tiles = "rate_hz = 1.0\nregions = {kind = \"tiles\", tile_px = 480, overlap = 0.0}\n"
-    with_node(driver, Node(binaries, page="live_fps = 6", cameras={"garden": tiles}), [regions])
-    with_node(driver, Node(binaries, page="live_fps = 6"),
+    at(driver, Node(binaries, page="live_fps = 6", cameras={"garden": tiles}), [regions])
+    at(driver, Node(binaries, page="live_fps = 6"),
               [live, decisions, lineage, dial, watch, keyboard, quiet, looks, loss, background, gone])
-    with_node(driver, Node(binaries, page="token_file = \"TOKENFILE\"\nread_only = true"), [token])
+    at(driver, Node(binaries, page="token_file = \"TOKENFILE\"\nread_only = true"), [token])
 
 
 def judge(binaries, what="all"):
@@ -351,11 +351,7 @@ def judge(binaries, what="all"):
         if what in ("all", "node"):
             of_node(driver, binaries)
         if what in ("all", "fleet"):
-            fleet = Fleet(binaries)
-            try:
-                of_fleet(driver, fleet)
-            finally:
-                fleet.stop()
+            at(driver, Fleet(binaries), [of_fleet])
         if what in ("all", "written"):
             written(driver)
     finally:

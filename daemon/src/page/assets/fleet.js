@@ -216,11 +216,15 @@ setInterval(() => {
 }, 5000);
 
 get("find").addEventListener("input", anew);
-new IntersectionObserver(([entry]) => {
+const nearTheEnd = new IntersectionObserver(([entry]) => {
   if (!entry.isIntersecting || shown.length <= limit) return;
   limit += STEP;
   draw();
-}, { root: get("table"), rootMargin: "600px" }).observe(get("more"));
+  // It tells of changes alone, and whoever scrolls fast is near the next end before it looked.
+  nearTheEnd.unobserve(entry.target);
+  nearTheEnd.observe(entry.target);
+}, { root: get("table"), rootMargin: "600px" });
+nearTheEnd.observe(get("more"));
 get("filter").addEventListener("submit", (event) => event.preventDefault());
 
 heads();

@@ -1,16 +1,14 @@
 //! What a flight covered.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::ground::Ground;
 use crate::position::{Geodetic, Overflown};
 
 /// Points of the way are this far apart, metres.
 const STRIDE_M: f64 = 2.0;
-/// Cells of ground that are told apart; a flight over more is logged with its first ones, and says so.
-const MOST_CELLS: usize = 1_000_000;
 /// Points of the way that are kept.
 const MOST_POINTS: usize = 100_000;
 /// Gaps that are listed.
@@ -37,15 +35,11 @@ impl Default for FlightRules {
 #[derive(Debug, Clone)]
 pub struct FlightLog {
     rules: FlightRules,
-    /// Where cells are counted from.
-    origin: Option<Geodetic>,
     begun: Option<(Instant, jiff::Timestamp)>,
     last: Option<(Instant, jiff::Timestamp)>,
     way: Vec<(Geodetic, f64)>,
     length_m: f64,
-    /// How often each cell was shown.
-    cells: BTreeMap<(i32, i32), u32>,
-    full: bool,
+    ground: Ground,
     frames: u64,
     unplaced: u64,
     gaps: Vec<(jiff::Timestamp, f64)>,
@@ -59,13 +53,11 @@ impl FlightLog {
     pub fn new(rules: FlightRules) -> Self {
         Self {
             rules,
-            origin: None,
             begun: None,
             last: None,
             way: Vec::new(),
             length_m: 0.0,
-            cells: BTreeMap::new(),
-            full: false,
+            ground: Ground::new(rules.cell_m),
             frames: 0,
             unplaced: 0,
             gaps: Vec::new(),
@@ -108,7 +100,7 @@ impl FlightLog {
             self.length_m += step.unwrap_or(0.0);
             self.way.push((shown.camera, shown.height_m));
         }
-        self.cover(shown.corners);
+        self.ground.cover(shown.corners);
     }
 
     /// A track came to its end.
@@ -116,37 +108,10 @@ impl FlightLog {
         self.tracks += 1;
     }
 
-    /// Counts the cells whose middle lies between the corners.
-    fn cover(&mut self, corners: [Geodetic; 4]) {
-        let origin = *self.origin.get_or_insert(corners[0]);
-        let side = self.rules.cell_m;
-        let corners =
-            corners.map(|corner| origin.to(corner)).map(|(east, north)| [east / side, north / side]);
-        let edge = |axis: usize, fold: fn(f64, f64) -> f64, begin: f64| {
-            corners.iter().map(|corner| corner[axis]).fold(begin, fold)
-        };
-        let (low_y, high_y) = (edge(1, f64::min, f64::INFINITY), edge(1, f64::max, f64::NEG_INFINITY));
-        // A frame that shows kilometres is not looked at cell by cell.
-        if !(high_y - low_y).is_finite() || high_y - low_y > 4096.0 {
-            return;
-        }
-        for row in low_y.floor() as i32..=high_y.ceil() as i32 {
-            let Some((low, high)) = crossed(&corners, f64::from(row) + 0.5) else { continue };
-            for column in (low - 0.5).ceil() as i32..=(high - 0.5).floor().min(low + 4096.0) as i32 {
-                if self.cells.len() < MOST_CELLS || self.cells.contains_key(&(row, column)) {
-                    *self.cells.entry((row, column)).or_default() += 1;
-                } else {
-                    self.full = true;
-                }
-            }
-        }
-    }
-
     /// Square metres shown at least `times`.
     #[must_use]
     pub fn covered_m2(&self, times: u32) -> f64 {
-        let cells = self.cells.values().filter(|&&count| count >= times).count();
-        cells as f64 * self.rules.cell_m * self.rules.cell_m
+        self.ground.covered_m2(times)
     }
 
     /// The flight as GeoJSON: its way with the figures, and the ground it showed.
@@ -174,61 +139,20 @@ impl FlightLog {
             "covered_m2": self.covered_m2(1).round(),
             "covered_twice_m2": self.covered_m2(2).round(),
             "cell_m": self.rules.cell_m,
-            "truncated": self.full || self.way.len() >= MOST_POINTS || self.gaps.len() >= MOST_GAPS,
+            "truncated": self.ground.is_full() || self.way.len() >= MOST_POINTS || self.gaps.len() >= MOST_GAPS,
             "tracks": self.tracks,
         });
         let line =
             if way.len() > 1 { json!({ "type": "LineString", "coordinates": way }) } else { Value::Null };
-        let ground = json!({ "type": "MultiPolygon", "coordinates": self.polygons() });
         let document = json!({
             "type": "FeatureCollection",
             "features": [
                 { "type": "Feature", "geometry": line, "properties": properties },
-                { "type": "Feature", "geometry": ground, "properties": { "what": "coverage" } },
+                { "type": "Feature", "geometry": self.ground.geometry(), "properties": { "what": "coverage" } },
             ],
         });
         document.to_string() + "\n"
     }
-
-    /// Covered cells as rectangles, each a run of a row.
-    fn polygons(&self) -> Vec<Value> {
-        let Some(origin) = self.origin else { return Vec::new() };
-        let mut runs: Vec<(i32, i32, i32)> = Vec::new();
-        for &(row, column) in self.cells.keys() {
-            match runs.last_mut().filter(|(last, _, end)| *last == row && *end == column) {
-                Some((.., end)) => *end += 1,
-                None => runs.push((row, column, column + 1)),
-            }
-        }
-        let side = self.rules.cell_m;
-        let corner = |row: i32, column: i32| {
-            let at = origin.moved(f64::from(column) * side, f64::from(row) * side);
-            json!([at.lon, at.lat])
-        };
-        let polygon = |&(row, from, to): &(i32, i32, i32)| {
-            // Counter-clockwise, and closed.
-            json!([[
-                corner(row, from),
-                corner(row, to),
-                corner(row + 1, to),
-                corner(row + 1, from),
-                corner(row, from)
-            ]])
-        };
-        runs.iter().map(polygon).collect()
-    }
-}
-
-/// Where the line at height `y` enters and leaves the corners' outline.
-fn crossed(corners: &[[f64; 2]; 4], y: f64) -> Option<(f64, f64)> {
-    let mut span: Option<(f64, f64)> = None;
-    for (from, to) in (0..4).map(|at| (corners[at], corners[(at + 1) % 4])) {
-        if (from[1] <= y) != (to[1] <= y) {
-            let x = from[0] + (to[0] - from[0]) * (y - from[1]) / (to[1] - from[1]);
-            span = Some(span.map_or((x, x), |(low, high)| (low.min(x), high.max(x))));
-        }
-    }
-    span
 }
 
 #[cfg(test)]

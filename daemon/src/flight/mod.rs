@@ -2,6 +2,7 @@
 //!
 //! [`FlightLog`] gathers, without clock or file; [`LogWriter`] does so on a thread of its own and brings it to the disk.
 
+mod ground;
 mod log;
 mod writer;
 

@@ -224,7 +224,7 @@ struct QuantiseArgs {
     #[arg(long, default_value_t = 0.05)]
     depth: f64,
     /// Photographs that every candidate is measured on.
-    #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     probes: u16,
     /// Where the target is missed: this many epochs in which the int8 model learns to answer as the float model does.
     /// Needs no labels. The best epoch is kept.

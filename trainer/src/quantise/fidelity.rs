@@ -86,7 +86,8 @@ impl Fidelity {
     }
 }
 
-fn best(row: &[f32]) -> usize {
+/// The likeliest leaf.
+pub(super) fn best(row: &[f32]) -> usize {
     row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |(leaf, _)| leaf)
 }
 

@@ -13,6 +13,7 @@ use super::fidelity::{Fidelity, judged};
 use super::histogram::Method;
 use super::placement::{Placement, layers, place};
 use super::record::{Record, TensorRange, Variant};
+use super::sensitive::Panel;
 use super::simulate::simulate;
 use super::tune::Tuner;
 use super::{
@@ -22,9 +23,6 @@ use super::{
 
 /// Of all layers, the share that may be float before the search gives up.
 const MOST_FLOAT: f64 = 0.25;
-
-/// Pictures that every layer, alone in float, is measured on: there are as many runs as layers.
-const SENSITIVITY_PICTURES: usize = 8;
 
 /// What was found for a graph: the numbers that are nearest to the float model as measured.
 struct Best {
@@ -139,13 +137,21 @@ impl<'a> Search<'a> {
         explicit(&self.best.graph, &placement, &numbers)
     }
 
-    /// On the first `pictures` of those that candidates are measured on.
-    fn divergence(&self, graph: &Graph, pictures: usize) -> Result<f64, QuantiseError> {
-        let samples = &self.probing[..pictures.min(self.probing.len())];
+    /// On the pictures that candidates are measured on.
+    fn divergence(&self, graph: &Graph) -> Result<f64, QuantiseError> {
+        Ok(self.likeness(graph, self.probing, &self.probing_answers)?.divergence)
+    }
+
+    /// How far `graph` answers `samples` as the original has answered them.
+    fn likeness(
+        &self,
+        graph: &Graph,
+        samples: &[Sample],
+        float: &[Vec<f32>],
+    ) -> Result<Fidelity, QuantiseError> {
         let answers = self.answers(&simulate(graph), samples)?;
         let threshold = Threshold::default();
-        let (float, other) = ((&self.probing_answers[..], threshold), (&answers[..], threshold));
-        Ok(Fidelity::of(self.package.taxonomy(), samples, float, other).divergence)
+        Ok(Fidelity::of(self.package.taxonomy(), samples, (float, threshold), (&answers, threshold)))
     }
 
     fn tried(&mut self, name: &str, divergence: f64) {
@@ -171,8 +177,7 @@ impl<'a> Search<'a> {
         variants
             .extend(Method::ALL.map(|method| (method.name().to_owned(), ranges::uniform(&found, method))));
         for (name, ranges) in variants {
-            let divergence =
-                self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()), usize::MAX)?;
+            let divergence = self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()))?;
             self.tried(&format!("{graph}{name}"), divergence);
             if divergence < self.best.divergence {
                 (self.best.divergence, self.best.ranges) = (divergence, ranges);
@@ -215,8 +220,7 @@ impl<'a> Search<'a> {
             self.calibration,
             views,
         )?;
-        let divergence =
-            self.divergence(&self.int8(&self.best.ranges, &shifts, &BTreeSet::new()), usize::MAX)?;
+        let divergence = self.divergence(&self.int8(&self.best.ranges, &shifts, &BTreeSet::new()))?;
         self.tried(&format!("{graph}bias correction"), divergence);
         if divergence < self.best.divergence {
             (self.best.divergence, self.best.shifts) = (divergence, shifts);
@@ -274,7 +278,7 @@ impl<'a> Search<'a> {
 
     /// Leaves layers in float, the one worth most first, until the target is reached.
     pub(super) fn keep_sensitive_in_float(&mut self) -> Result<(), QuantiseError> {
-        let (fidelity, _) = self.judge(&self.float)?;
+        let (fidelity, answers) = self.judge(&self.float)?;
         if fidelity.reaches(&self.settings.target) {
             return Ok(());
         }
@@ -285,8 +289,11 @@ impl<'a> Search<'a> {
         let units = sensitive::units(&self.best.graph, &self.full.layers);
         let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
         (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
+        let panel =
+            Panel::of((self.judging, &self.judging_answers), &answers, (self.probing, &self.probing_answers));
         let ranked = sensitive::by_worth(units, |float| {
-            self.divergence(&self.int8(&self.best.ranges, &self.best.shifts, float), SENSITIVITY_PICTURES)
+            let graph = self.int8(&self.best.ranges, &self.best.shifts, float);
+            self.likeness(&graph, &panel.samples, &panel.answers)
         })?;
         let name = |unit: &[String]| unit.join(" ");
         self.sensitivity =

@@ -27,6 +27,18 @@ fn refused(output: &field::Output, code: i32, parts: &[&str]) {
 }
 
 #[test]
+fn a_link_named_fieldmark_to_the_daemon_is_the_operators_command() {
+    let field = here();
+    let link = field.path("fieldmark");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_fieldmarkd"), &link).expect("a link");
+    for arguments in [&["--help"][..], &["--version"], &["rollout", "--help"], &["run"]] {
+        let linked = field::run(&field.text("fieldmark"), arguments);
+        let own = fieldmark(arguments);
+        assert_eq!((linked.code, &linked.out, &linked.err), (own.code, &own.out, &own.err));
+    }
+}
+
+#[test]
 fn classify_answers_one_line_of_json_for_each_file_and_fails_for_the_unreadable_one() {
     let field = here();
     for (name, bytes) in

@@ -1,4 +1,4 @@
-//! The operators' command.
+//! The operators' command alone; packages have it as a link to `fieldmarkd`.
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 mod bench;
 mod board;
+mod called;
 mod cameras;
 mod check;
 mod classify;
@@ -27,6 +28,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use called::called;
 pub use exit::{Failure, conclude};
 #[cfg(test)]
 pub(crate) use record::SCHEMA as RECORD_SCHEMA;

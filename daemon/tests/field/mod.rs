@@ -17,4 +17,4 @@ pub use gate::Gate;
 pub use http::{Answer, Page};
 pub use package::{Flaw, Toy, write_package, write_toy};
 pub use picture::{GREEN, RED, png, write_folder};
-pub use process::{Daemon, Field, Output, fieldmark, fieldmarkd};
+pub use process::{Daemon, Field, Output, fieldmark, fieldmarkd, run};

@@ -26,7 +26,8 @@ pub fn fieldmark(arguments: &[&str]) -> Output {
     run(env!("CARGO_BIN_EXE_fieldmark"), arguments)
 }
 
-fn run(binary: &str, arguments: &[&str]) -> Output {
+/// Runs `binary` to its end.
+pub fn run(binary: &str, arguments: &[&str]) -> Output {
     let output = Command::new(binary).args(arguments).output().expect("the binary");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }

@@ -21,7 +21,7 @@ use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::report;
 use fieldmark_trainer::run::{self, Prepared};
-use fieldmark_trainer::training::{NetworkRecipe, Processor, Session};
+use fieldmark_trainer::training::{self, NetworkRecipe, Processes, Processor, Session};
 
 use commands::download::DownloadArgs;
 use commands::prepare::{EXAMPLES, PrepareArgs};
@@ -57,7 +57,9 @@ enum Command {
     },
     /// Follow a recipe from photographs to a package. Interrupted, it goes on where it stopped.
     #[command(
-        after_help = "Example: fieldmark-trainer train --quick configs/training/garden.toml --out /tmp/packages"
+        after_help = "Example: fieldmark-trainer train --quick configs/training/garden.toml --out /tmp/packages\n\n\
+                      In several processes (docs/training.md): mpirun -n 4 --bind-to none fieldmark-trainer train \
+                      configs/training/experiment-3.toml --device cuda"
     )]
     Train {
         #[command(flatten)]
@@ -71,7 +73,8 @@ enum Command {
         /// Another seed than the recipe's, for the whole network.
         #[arg(long)]
         seed: Option<u64>,
-        /// Where the whole network is trained: cpu, cuda or cuda:1.
+        /// Where the whole network is trained: cpu, cuda or cuda:1. Of several processes on a machine each takes a GPU of
+        /// its own with cuda.
         #[arg(long, default_value = "cpu")]
         device: Processor,
     },
@@ -383,6 +386,12 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             train_network(&recipe, &out, &runs, seed, device)?;
         }
         Command::Train { recipe, out, .. } => {
+            if training::launched() {
+                return Err(Failure::Usage(anyhow::anyhow!(
+                    "{}: a recipe without stages is followed by one process: start it without mpirun",
+                    recipe.path().display()
+                )));
+            }
             let prepared = recipe.prepared()?;
             let measured = prepared.evaluate()?;
             print_table(&measured);
@@ -426,10 +435,29 @@ fn train_network(
 ) -> Result<(), Failure> {
     let recipe =
         NetworkRecipe::read(&arguments.path(), seed).map_err(|error| Failure::Usage(error.into()))?;
+    let processes = training::started_with().map_err(|error| Failure::Usage(error.into()))?;
+    let followed = follow(recipe, (out, runs), device, &*processes);
+    match followed {
+        // The others wait for this one.
+        Err(error) if processes.count() > 1 => {
+            let (number, count) = (processes.number(), processes.count());
+            eprintln!("fieldmark-trainer, process {number} of {count}: {error:#}");
+            processes.stop(1)
+        }
+        followed => Ok(followed?),
+    }
+}
+
+fn follow(
+    recipe: NetworkRecipe,
+    (out, runs): (&Path, &Path),
+    device: Processor,
+    processes: &dyn Processes,
+) -> anyhow::Result<()> {
     let folder = runs.join(format!("{}-{}", recipe.name, recipe.network.seed));
-    let session = Session::new(recipe, &folder)?;
+    let session = Session::new(recipe, &folder, processes)?;
     let network = session.train(device)?;
-    let evaluation = session.evaluate(&network)?;
+    let Some(evaluation) = session.evaluate(&network)? else { return Ok(()) };
     println!("top-1 on {} training photographs {:.3}", evaluation.training, evaluation.training_top1);
     print_table(&evaluation.measured);
     println!("{}", session.report(&evaluation)?.display());

@@ -37,7 +37,7 @@ pub enum CheckpointError {
 }
 
 /// Where a run stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Position {
     /// Position of the recipe's stage.
     pub stage: usize,
@@ -67,6 +67,14 @@ pub(super) struct Kept<'a> {
     pub best: Option<&'a Best>,
 }
 
+/// Where a checkpoint's numbers belong.
+pub(super) struct Loaded<'a> {
+    pub network: &'a mut Network,
+    pub adam: &'a mut Adam,
+    pub average: Option<&'a mut Average>,
+    pub best: Option<&'a mut Best>,
+}
+
 /// Writes what is `kept` at `position` to `path`. `recipe` is a digest of everything that the
 /// run depends on.
 ///
@@ -79,12 +87,23 @@ pub(super) fn save(
     recipe: &str,
 ) -> Result<(), CheckpointError> {
     let failed = |source| CheckpointError::Write { path: path.into(), source };
+    let whole = whole(kept, position, recipe).map_err(failed)?;
+    let mut file = AtomicWriteFile::open(path).map_err(failed)?;
+    file.write_all(&whole).map_err(failed)?;
+    file.commit().map_err(failed)
+}
+
+/// A checkpoint's bytes.
+///
+/// # Errors
+/// If the numbers cannot be put into the format.
+pub(super) fn whole(kept: Kept<'_>, position: Position, recipe: &str) -> std::io::Result<Vec<u8>> {
     let bytes: Vec<(String, Vec<u8>)> = parts(kept)
         .map(|(name, tensor)| (name, numbers(tensor).iter().flat_map(|value| value.to_le_bytes()).collect()))
         .collect();
     let views = bytes.iter().map(|(name, bytes)| {
         let view = TensorView::new(Dtype::F32, vec![bytes.len() / 4], bytes);
-        view.map(|view| (name.clone(), view)).map_err(|error| failed(std::io::Error::other(error)))
+        view.map(|view| (name.clone(), view)).map_err(std::io::Error::other)
     });
     let views: Vec<_> = views.collect::<Result<_, _>>()?;
     let mut facts = HashMap::from([
@@ -97,11 +116,7 @@ pub(super) fn save(
         facts.insert(BEST_LOSS.into(), best.loss.to_string());
         facts.insert(BEST_SINCE.into(), best.since.to_string());
     }
-    let whole =
-        safetensors::serialize(views, Some(facts)).map_err(|error| failed(std::io::Error::other(error)))?;
-    let mut file = AtomicWriteFile::open(path).map_err(failed)?;
-    file.write_all(&whole).map_err(failed)?;
-    file.commit().map_err(failed)
+    safetensors::serialize(views, Some(facts)).map_err(std::io::Error::other)
 }
 
 /// Where the checkpoint at `path` stands; none where there is none, or it is of another recipe.
@@ -117,22 +132,26 @@ pub(super) fn position(path: &Path, recipe: &str) -> Result<Option<Position>, Ch
     Ok(Some(Position { stage: number(path, &facts, STAGE)?, step: number(path, &facts, STEP)? }))
 }
 
-/// Puts the numbers of the checkpoint at `path` into `network` and the others, which have its recipe's shape.
+/// Puts the numbers of the checkpoint at `path` where they belong, which has its recipe's shape.
 ///
 /// # Errors
 /// If the file is no checkpoint of that shape.
-pub(super) fn load(
-    path: &Path,
-    network: &mut Network,
-    adam: &mut Adam,
-    average: Option<&mut Average>,
-    best: Option<&mut Best>,
-) -> Result<(), CheckpointError> {
+pub(super) fn load(path: &Path, into: &mut Loaded<'_>) -> Result<(), CheckpointError> {
+    let gone = || CheckpointError::Read { path: path.into(), reason: "it is gone".into() };
+    take(path, &bytes(path)?.ok_or_else(gone)?, into)
+}
+
+/// The same from the checkpoint's `bytes`, which are from `path`.
+///
+/// # Errors
+/// If they are no checkpoint of that shape.
+pub(super) fn take(path: &Path, bytes: &[u8], into: &mut Loaded<'_>) -> Result<(), CheckpointError> {
+    let (network, adam) = (&mut *into.network, &mut *into.adam);
+    let (average, best) = (into.average.as_deref_mut(), into.best.as_deref_mut());
     let damaged = |reason: String| CheckpointError::Read { path: path.into(), reason };
-    let bytes = bytes(path)?.ok_or_else(|| damaged("it is gone".into()))?;
-    let facts = facts(path, &bytes)?;
+    let facts = facts(path, bytes)?;
     adam.step = number(path, &facts, OPTIMISER_STEP)?;
-    let tensors = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+    let tensors = SafeTensors::deserialize(bytes).map_err(|error| damaged(error.to_string()))?;
     let read = |name: &str, old: &Tensor<1>| {
         let tensor = tensors.tensor(name).map_err(|error| damaged(error.to_string()))?;
         let [wanted] = old.dims();

@@ -7,7 +7,7 @@ use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 use super::average::Average;
 use super::batch::{BatchError, Feed};
 use super::network::Network;
-use super::steps::{StepSettings, logits};
+use super::steps::{Asking, logits};
 
 /// What a stage is judged by while it is trained.
 #[derive(Clone, Copy)]
@@ -84,10 +84,9 @@ impl Validation<'_> {
         &self,
         network: &Network,
         taxonomy: &Taxonomy,
-        settings: &StepSettings,
+        asking: Asking<'_>,
     ) -> Result<f64, BatchError> {
-        let (batch, threads) = (settings.batch_size, settings.threads);
-        let rows = logits(network, self.feed, self.pictures, batch, threads, |_| {})?;
+        let rows = logits(network, self.feed, self.pictures, asking, |_| {})?;
         let losses = rows.iter().zip(self.labels).map(|(row, &label)| {
             let sum = |logits: &[f32]| {
                 let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);

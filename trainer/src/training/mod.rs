@@ -6,9 +6,13 @@ mod average;
 mod batch;
 mod checkpoint;
 mod early;
+mod exchange;
 mod loss;
+#[cfg(feature = "mpi")]
+mod message_passing;
 mod network;
 mod order;
+mod processes;
 mod processor;
 mod recipe;
 mod schedule;
@@ -22,14 +26,17 @@ pub use average::Average;
 pub use batch::{Batch, BatchError, Batches, Feed, Step, reading_threads};
 pub use checkpoint::{CheckpointError, Position};
 pub use early::{Best, Validation};
-pub use network::{Mode, Network, Pass};
+#[cfg(feature = "mpi")]
+pub use message_passing::MessagePassing;
+pub use network::{BatchStatistics, Mode, Network, Pass};
 pub use order::Sampling;
+pub use processes::{Alone, Pairwise, Processes, ProcessesError, launched, started_with};
 pub use processor::{Processor, ProcessorError};
 pub use recipe::{EvaluateSettings, NetworkRecipe, Photographs};
 pub use schedule::{Schedule, Span};
 pub use session::{EVALUATION, Evaluation, Session};
 pub use stages::{Run, StageSettings, Trained, TrainingError, train};
-pub use steps::{Progress, StepSettings, logits};
+pub use steps::{Asking, Progress, StepSettings, logits};
 pub(crate) use variables::numbers;
 pub use variables::{Handle, Variable, Variables};
 

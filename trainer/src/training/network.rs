@@ -79,9 +79,13 @@ pub struct Pass {
     pub logits: Tensor<2>,
     /// Of the auxiliary classifier, in training where the preset has one.
     pub auxiliary: Option<Tensor<2>>,
-    /// Mean and variance of the batch at each batch norm layer, in training.
-    pub batch_statistics: Vec<(usize, Tensor<1>, Tensor<1>)>,
+    /// Of the batch, in training.
+    pub batch_statistics: BatchStatistics,
 }
+
+/// Position, mean and variance of each batch norm layer that a batch went through; a shared one stands there once a
+/// view.
+pub type BatchStatistics = Vec<(usize, Tensor<1>, Tensor<1>)>;
 
 /// How a pass is made.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -150,6 +154,12 @@ impl Network {
         &self.device
     }
 
+    /// What it tells apart.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.variables.length(self.classifier.bias)
+    }
+
     /// One pass. `views`: one tensor `[N, 3, H, W]` a view, normalised, on the device of `mode`.
     #[must_use]
     pub fn pass(&self, views: Vec<Tensor<4>>, mode: Mode) -> Pass {
@@ -184,7 +194,7 @@ impl Network {
     }
 
     /// Takes over the statistics of a batch: `running = decay * running + (1 - decay) * batch`.
-    pub fn keep_statistics(&mut self, seen: Vec<(usize, Tensor<1>, Tensor<1>)>, decay: f64) {
+    pub fn keep_statistics(&mut self, seen: BatchStatistics, decay: f64) {
         let mixed =
             |old: &Tensor<1>, new: Tensor<1>| old.clone().mul_scalar(decay) + new.mul_scalar(1.0 - decay);
         for (position, mean, variance) in seen {
@@ -347,7 +357,7 @@ impl Adding {
 struct Walk<'a> {
     network: &'a Network,
     evaluating: bool,
-    seen: Vec<(usize, Tensor<1>, Tensor<1>)>,
+    seen: BatchStatistics,
 }
 
 impl Walk<'_> {

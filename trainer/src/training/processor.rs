@@ -9,8 +9,8 @@ use burn::tensor::Device;
 pub enum Processor {
     /// This machine's own.
     Cpu,
-    /// NVIDIA's GPU of that number.
-    Cuda(usize),
+    /// NVIDIA's GPU of that number; without one, each process of a machine takes that of its own.
+    Cuda(Option<usize>),
 }
 
 /// The text names no processor that this program can use.
@@ -33,8 +33,8 @@ impl FromStr for Processor {
         let unknown = || ProcessorError::Unknown(text.into());
         let processor = match text.split_once(':') {
             None if text == "cpu" => Self::Cpu,
-            None if text == "cuda" => Self::Cuda(0),
-            Some(("cuda", number)) => Self::Cuda(number.parse().map_err(|_| unknown())?),
+            None if text == "cuda" => Self::Cuda(None),
+            Some(("cuda", number)) => Self::Cuda(Some(number.parse().map_err(|_| unknown())?)),
             _ => return Err(unknown()),
         };
         if matches!(processor, Self::Cuda(_)) && !cfg!(feature = "cuda") {
@@ -45,12 +45,13 @@ impl FromStr for Processor {
 }
 
 impl Processor {
-    /// The device without gradients.
+    /// The device without gradients, for the process of that number on its machine.
     #[must_use]
-    pub fn device(self) -> Device {
+    #[cfg_attr(not(feature = "cuda"), allow(unused_variables))]
+    pub fn device(self, on_machine: usize) -> Device {
         match self {
             #[cfg(feature = "cuda")]
-            Self::Cuda(number) => Device::cuda(number),
+            Self::Cuda(number) => Device::cuda(number.unwrap_or(on_machine)),
             // Without the feature no text becomes one.
             #[cfg(not(feature = "cuda"))]
             Self::Cuda(_) => Device::flex(),
@@ -72,7 +73,7 @@ mod tests {
         let cuda = "cuda:1".parse::<Processor>();
         assert_eq!(
             cuda,
-            if cfg!(feature = "cuda") { Ok(Processor::Cuda(1)) } else { Err(ProcessorError::NotBuilt) }
+            if cfg!(feature = "cuda") { Ok(Processor::Cuda(Some(1))) } else { Err(ProcessorError::NotBuilt) }
         );
     }
 }

@@ -7,15 +7,17 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use fieldmark_models::package::Sha256Digest;
 use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
+use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
 use super::batch::Feed;
 use super::early::Validation;
 use super::network::Network;
+use super::processes::{Processes, ProcessesError};
 use super::processor::Processor;
 use super::recipe::NetworkRecipe;
 use super::stages::{Run, TrainingError, train};
-use super::steps::{Progress, logits};
+use super::steps::{Asking, Progress, logits};
 use crate::calibrate;
 use crate::dataset::{self, Photo};
 use crate::evaluate::{self, Measured, Trial, Trials};
@@ -33,8 +35,8 @@ const REPORT: &str = "report.html";
 /// The figures of a run.
 pub const EVALUATION: &str = "evaluation.json";
 
-/// A recipe with its photographs.
-pub struct Session {
+/// A recipe with its photographs. All processes that train together have one; the first keeps the run.
+pub struct Session<'a> {
     recipe: NetworkRecipe,
     photos: Vec<Photo>,
     pictures: Vec<PathBuf>,
@@ -42,6 +44,7 @@ pub struct Session {
     validation: Vec<usize>,
     taxonomy: Taxonomy,
     folder: PathBuf,
+    processes: &'a dyn Processes,
 }
 
 /// What a run is worth: the columns of the paper's Table 1 and all that [`Measured`] has.
@@ -61,21 +64,24 @@ pub struct Evaluation {
     pub measured: Measured,
 }
 
-impl Session {
-    /// Reads the photographs of `recipe`; `folder` is where the run is kept.
+impl<'a> Session<'a> {
+    /// Reads the photographs of `recipe`; `folder` is where the run is kept, by the first of `processes`.
     ///
     /// # Errors
     /// If a photograph is missing, or none is left to train on.
-    pub fn new(recipe: NetworkRecipe, folder: &Path) -> anyhow::Result<Self> {
+    pub fn new(recipe: NetworkRecipe, folder: &Path, processes: &'a dyn Processes) -> anyhow::Result<Self> {
         let labelled = recipe.data.source.read()?;
         let (training, validation) = labelled.split(recipe.data.validation, recipe.network.seed);
         let photos = labelled.photos;
         let taxonomy = dataset::taxonomy(training.iter().map(|&photo| &photos[photo]))?;
         anyhow::ensure!(!validation.is_empty(), "no photograph is left for validation: there are too few");
-        std::fs::create_dir_all(folder)
-            .with_context(|| format!("cannot create folder {}", folder.display()))?;
+        if processes.is_first() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create folder {}", folder.display()))?;
+        }
         let pictures = photos.iter().map(|photo| photo.path.clone()).collect();
-        Ok(Self { recipe, photos, pictures, training, validation, taxonomy, folder: folder.into() })
+        let folder = folder.into();
+        Ok(Self { recipe, photos, pictures, training, validation, taxonomy, folder, processes })
     }
 
     /// Trains on `processor`, or goes on where an interrupted run stopped.
@@ -84,7 +90,14 @@ impl Session {
     /// If training stops, see [`TrainingError`].
     pub fn train(&self, processor: Processor) -> anyhow::Result<Network> {
         let recipe = &self.recipe;
-        let backbone = Backbone::of(&recipe.network)?;
+        let digest = self.digest();
+        self.agree(&digest)?;
+        // The others are told the first one's numbers.
+        let backbone = if self.processes.is_first() {
+            Backbone::of(&recipe.network)?
+        } else {
+            Backbone::random(&recipe.network.preset, recipe.network.seed)
+        };
         let start = NetworkWeights::of_backbone(&recipe.network, &backbone, recipe.views.views().len());
         let labels: Vec<TaxonIndex> =
             self.training.iter().map(|&photo| self.photos[photo].lowest_known(&self.taxonomy)).collect();
@@ -98,8 +111,8 @@ impl Session {
             labels: &judged,
             patience,
         });
-        let (feed, digest) = (self.feed(true), self.digest());
-        let device = processor.device();
+        let feed = self.feed(true);
+        let device = processor.device(self.processes.on_machine());
         let run = Run {
             network: &recipe.network,
             start: &start,
@@ -114,7 +127,11 @@ impl Session {
             labels: &labels,
             checkpoint: Some((&checkpoint, recipe.checkpoint_every, &digest)),
             device: &device,
+            processes: self.processes,
         };
+        if !self.processes.is_first() {
+            return Ok(train(&run, |_| Ok(()))?.network);
+        }
         let mut log = Log::open(&self.folder.join(LOG))?;
         let (bar, mut validated) = (progress("steps", 0), String::new());
         let trained = train(&run, |step| {
@@ -131,15 +148,19 @@ impl Session {
         Ok(trained.network)
     }
 
-    /// The figures of `network`, also written beside its checkpoint.
+    /// The figures of `network`, also written beside its checkpoint. All processes share the work, the first has the
+    /// figures.
     ///
     /// # Errors
     /// If a picture cannot be read, or the figures not be written.
-    pub fn evaluate(&self, network: &Network) -> anyhow::Result<Evaluation> {
+    pub fn evaluate(&self, network: &Network) -> anyhow::Result<Option<Evaluation>> {
         let recipe = &self.recipe;
         let sample = self.training.len().min(recipe.evaluate.training_sample);
         let training = self.trials(network, &self.training[..sample])?;
         let validation = self.trials(network, &self.validation)?;
+        if !self.processes.is_first() {
+            return Ok(None);
+        }
         let settings = calibrate::Settings {
             targets: recipe.evaluate.targets.clone(),
             confidence: recipe.evaluate.confidence,
@@ -157,7 +178,7 @@ impl Session {
         let path = self.folder.join(EVALUATION);
         let json = serde_json::to_string_pretty(&evaluation)?;
         std::fs::write(&path, json).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(evaluation)
+        Ok(Some(evaluation))
     }
 
     /// Writes `network` as a package into `folder`.
@@ -217,7 +238,7 @@ impl Session {
         })
     }
 
-    fn identity<'a>(&'a self, measured_on: &'a str) -> package::Identity<'a> {
+    fn identity<'b>(&'b self, measured_on: &'b str) -> package::Identity<'b> {
         let recipe = &self.recipe;
         package::Identity {
             name: &recipe.name,
@@ -243,11 +264,13 @@ impl Session {
 
     fn trials(&self, network: &Network, photos: &[usize]) -> anyhow::Result<Trials> {
         let settings = &self.recipe.steps;
+        let (batch_size, threads, processes) = (settings.batch_size, settings.threads, self.processes);
+        let asking = Asking { batch_size, threads, processes };
         let bar = progress("asked", photos.len());
-        let rows =
-            logits(network, &self.feed(false), photos, settings.batch_size, settings.threads, |count| {
-                bar.inc(count as u64);
-            })?;
+        if !processes.is_first() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        let rows = logits(network, &self.feed(false), photos, asking, |count| bar.inc(count as u64))?;
         bar.finish();
         let sizes = evaluate::class_sizes(&self.taxonomy, &self.photos, &self.training);
         let trial = |(&photo, logits): (&usize, Vec<f32>)| {
@@ -259,6 +282,17 @@ impl Session {
         };
         let trials = photos.iter().zip(rows).map(trial).collect();
         Ok(Trials { trees: vec![self.taxonomy.clone()], trials })
+    }
+
+    /// Whether all processes are about to train the same.
+    fn agree(&self, digest: &str) -> Result<(), ProcessesError> {
+        let own = format!("{} {digest}", env!("CARGO_PKG_VERSION")).into_bytes();
+        let number = self.processes.number();
+        if self.processes.of_first(own.clone()) == own {
+            Ok(())
+        } else {
+            Err(ProcessesError::Differ { number })
+        }
     }
 
     /// Of everything a checkpoint must agree with: the recipe, its seed, and the photographs in their order.

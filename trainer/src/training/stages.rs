@@ -12,12 +12,13 @@ use rand::rngs::StdRng;
 use super::adam::{Adam, AdamSettings};
 use super::average::Average;
 use super::batch::{BatchError, Feed};
-use super::checkpoint::{self, CheckpointError, Kept, Position};
+use super::checkpoint::{self, CheckpointError, Kept, Loaded, Position};
 use super::early::{Best, Validation, answering};
 use super::network::Network;
 use super::order::mixed as seed_of;
+use super::processes::{Processes, ProcessesError};
 use super::schedule::Schedule;
-use super::steps::{Examples, Progress, StageRun, StepSettings};
+use super::steps::{Asking, Examples, Progress, StageRun, StepSettings};
 use crate::head::{Frontier, mixed};
 use crate::network::{Feature, HeadWeights, NetworkSettings, NetworkWeights};
 
@@ -47,6 +48,9 @@ pub enum TrainingError {
     /// A checkpoint.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
+    /// The processes that train together.
+    #[error(transparent)]
+    Processes(#[from] ProcessesError),
     /// Progress could not be written down.
     #[error("cannot write {path}: {source}")]
     Log {
@@ -96,6 +100,8 @@ pub struct Run<'a> {
     pub checkpoint: Option<(&'a Path, usize, &'a str)>,
     /// The device without gradients.
     pub device: &'a Device,
+    /// Who shares the passes. The first one's start and checkpoint are everybody's; the others write nothing.
+    pub processes: &'a dyn Processes,
 }
 
 /// What training gives.
@@ -112,10 +118,7 @@ pub fn train(
     run: &Run<'_>,
     mut done: impl FnMut(Progress) -> Result<(), TrainingError>,
 ) -> Result<Trained, TrainingError> {
-    let begun = match run.checkpoint {
-        Some((path, _, digest)) => checkpoint::position(path, digest)?,
-        None => None,
-    };
+    let begun = run.begun()?;
     let first = begun.map_or(0, |position| position.stage);
     let mut previous: Option<(Frontier, Network)> = None;
     for (number, stage) in run.stages.iter().enumerate().skip(first) {
@@ -140,6 +143,44 @@ pub fn train(
 }
 
 impl Run<'_> {
+    /// Where the first process's checkpoint stands.
+    fn begun(&self) -> Result<Option<Position>, TrainingError> {
+        let own = match self.checkpoint {
+            Some((path, _, digest)) if self.processes.is_first() => checkpoint::position(path, digest)?,
+            _ => None,
+        };
+        let told =
+            own.map(|Position { stage, step }| [stage, step].map(|number| (number as u64).to_le_bytes()));
+        let told = self.processes.of_first(told.map(|numbers| numbers.concat()).unwrap_or_default());
+        let mut numbers = told.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes) as usize);
+        Ok(numbers.next().zip(numbers.next()).map(|(stage, step)| Position { stage, step }))
+    }
+
+    /// Puts the first process's numbers in the place of the others'.
+    fn agree(&self, mut into: Loaded<'_>) -> Result<(), TrainingError> {
+        if self.processes.count() == 1 {
+            return Ok(());
+        }
+        let path = Path::new("of process 0");
+        let kept = Kept {
+            network: &*into.network,
+            adam: &*into.adam,
+            average: into.average.as_deref(),
+            best: into.best.as_deref(),
+        };
+        let own = if self.processes.is_first() {
+            let whole = checkpoint::whole(kept, Position::default(), "");
+            whole.map_err(|source| CheckpointError::Write { path: path.into(), source })?
+        } else {
+            Vec::new()
+        };
+        let firsts = self.processes.of_first(own);
+        if !self.processes.is_first() {
+            checkpoint::take(path, &firsts, &mut into)?;
+        }
+        Ok(())
+    }
+
     /// The network as stage `number` begins.
     fn begin(
         &self,
@@ -189,14 +230,27 @@ impl Run<'_> {
             schedule: &stage.schedule,
             settings: self.steps,
             feed: self.feed,
+            processes: self.processes,
+        };
+        let (processes, passes) = (self.processes.count(), part.examples.passes_per_step(self.steps));
+        if processes > passes {
+            return Err(ProcessesError::TooMany { processes, passes }.into());
+        }
+        let asking = Asking {
+            batch_size: self.steps.batch_size,
+            threads: self.steps.threads,
+            processes: self.processes,
         };
         let epoch = part.examples.steps_per_epoch(self.steps);
         let validation = self.validation.filter(|_| stage.depth.is_none());
         let mut average = self.ema_decay.map(|decay| Average::new(decay, &network.variables));
         let mut best = validation.map(|_| Best::of(network));
-        if let (Some((path, ..)), Some(_)) = (self.checkpoint, begun) {
-            checkpoint::load(path, network, adam, average.as_mut(), best.as_mut())?;
+        let first = self.processes.is_first();
+        let mut kept = Loaded { network, adam, average: average.as_mut(), best: best.as_mut() };
+        if let (Some((path, ..)), Some(_), true) = (self.checkpoint, begun, first) {
+            checkpoint::load(path, &mut kept)?;
         }
+        self.agree(kept)?;
         let ended = |best: Option<&Best>| {
             best.zip(validation).is_some_and(|(best, validation)| best.since >= validation.patience)
         };
@@ -208,12 +262,13 @@ impl Run<'_> {
                 }
                 if let (Some(validation), Some(best), 0) = (validation, &mut best, progress.step % epoch) {
                     let answering = answering(network, average.as_ref());
-                    let loss = validation.loss(&answering, self.taxonomy, self.steps)?;
+                    let loss = validation.loss(&answering, self.taxonomy, asking)?;
                     best.note(&answering, loss);
                     progress.validation_loss = Some(loss);
                 }
                 let ended = ended(best.as_ref());
                 if let Some((path, apart, digest)) = self.checkpoint
+                    && first
                     && (progress.step % apart.max(1) == 0 || progress.step == progress.steps || ended)
                 {
                     let position = Position { stage: number, step: progress.step };

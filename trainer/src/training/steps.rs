@@ -1,14 +1,16 @@
 //! The steps of one stage.
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::adam::Adam;
 use super::batch::{Batch, BatchError, Batches, Feed, Step};
+use super::exchange::Found;
 use super::loss::{admitted, loss};
 use super::network::{Mode, Network};
 use super::order::{Sampling, epoch, mixed};
+use super::processes::{Pairwise, Processes};
 use super::schedule::Schedule;
 use super::stages::TrainingError;
 use super::variables::numbers;
@@ -18,7 +20,7 @@ use super::variables::numbers;
 pub struct StepSettings {
     /// Pictures a pass.
     pub batch_size: usize,
-    /// Passes whose gradients make one step.
+    /// Passes whose gradients make one step, over all processes.
     pub passes: usize,
     /// Probability that a feature is dropped before the classifier.
     pub dropout: f32,
@@ -68,8 +70,19 @@ impl Examples<'_> {
         (self.pictures.len() / (settings.batch_size * settings.passes)).max(1)
     }
 
-    /// The passes of steps `from` to `to`, in order.
-    fn passes(&self, settings: &StepSettings, stage: usize, from: usize, to: usize) -> Vec<Step> {
+    /// Passes of every step. They are equally many: only an epoch of one step may be too short for it.
+    pub(super) fn passes_per_step(&self, settings: &StepSettings) -> usize {
+        self.pictures.len().min(settings.batch_size * settings.passes).div_ceil(settings.batch_size)
+    }
+
+    /// The passes of steps `from` to `to` that are `own`, in order.
+    fn passes(
+        &self,
+        settings: &StepSettings,
+        stage: usize,
+        (from, to): (usize, usize),
+        own: &Range<usize>,
+    ) -> Vec<OwnPass> {
         let per_epoch = self.steps_per_epoch(settings);
         let per_step = settings.batch_size * settings.passes;
         // Balanced sampling needs one class a picture: the first that agrees.
@@ -85,12 +98,26 @@ impl Examples<'_> {
             }
             let start = step % per_epoch * per_step;
             let end = (start + per_step).min(order.1.len());
-            for pictures in order.1[start..end].chunks(settings.batch_size) {
-                passes.push(Step { step, epoch: epoch_seed, pictures: pictures.to_vec() });
+            let numbered = order.1[start..end].chunks(settings.batch_size).enumerate();
+            for (number, pictures) in numbered.filter(|(number, _)| own.contains(number)) {
+                let share = pictures.len() as f64 / (end - start) as f64;
+                let pass = Step { step, epoch: epoch_seed, pictures: pictures.to_vec() };
+                passes.push(OwnPass { number, share, pass });
             }
         }
         passes
     }
+}
+
+/// A pass that this process makes.
+#[derive(Debug, Clone)]
+struct OwnPass {
+    /// Which one of the step's.
+    number: usize,
+    /// Its part of the step's pictures.
+    share: f64,
+    /// Positions are those in the examples.
+    pass: Step,
 }
 
 /// What one stage is trained with.
@@ -100,12 +127,20 @@ pub(super) struct StageRun<'a> {
     pub schedule: &'a Schedule,
     pub settings: &'a StepSettings,
     pub feed: &'a Feed<'a>,
+    pub processes: &'a dyn Processes,
 }
 
 impl StageRun<'_> {
     /// Steps in all.
     pub(super) fn steps(&self) -> usize {
         self.schedule.steps(self.examples.steps_per_epoch(self.settings))
+    }
+
+    /// The passes of each step that this process makes: neighbours, so that their sum is a branch of the whole one.
+    fn own(&self) -> Range<usize> {
+        let (number, count) = (self.processes.number(), self.processes.count());
+        let passes = self.examples.passes_per_step(self.settings);
+        number * passes / count..(number + 1) * passes / count
     }
 
     /// Makes the steps from `from` on. `done` is called after each, and may end the stage, or the run with an error.
@@ -118,13 +153,14 @@ impl StageRun<'_> {
     ) -> Result<(), TrainingError> {
         let steps = self.steps();
         let per_epoch = self.examples.steps_per_epoch(self.settings);
-        let passes = self.examples.passes(self.settings, self.stage, from, steps);
-        let in_feed = passes.iter().map(|pass| Step {
+        let passes = self.examples.passes(self.settings, self.stage, (from, steps), &self.own());
+        let in_feed = passes.iter().map(|OwnPass { pass, .. }| Step {
             pictures: pass.pictures.iter().map(|&position| self.examples.pictures[position]).collect(),
             ..pass.clone()
         });
         let in_feed: Vec<Step> = in_feed.collect();
-        let of_steps: Vec<&[Step]> = passes.chunk_by(|one, next| one.step == next.step).collect();
+        let of_steps: Vec<&[OwnPass]> =
+            passes.chunk_by(|one, next| one.pass.step == next.pass.step).collect();
         std::thread::scope(|scope| {
             let mut batches = Batches::spawn(scope, self.feed, in_feed, self.settings.threads);
             for (step, passes) in (from..steps).zip(of_steps) {
@@ -140,42 +176,44 @@ impl StageRun<'_> {
         })
     }
 
-    /// One step: the mean gradient of its passes. Gives the mean loss.
+    /// One step: the mean gradient of its pictures, in whatever process. Gives the mean loss.
     fn step(
         &self,
         network: &mut Network,
         adam: &mut Adam,
-        passes: &[Step],
+        passes: &[OwnPass],
         batches: &mut Batches,
         rate: f64,
     ) -> Result<f32, TrainingError> {
-        let mut sum: Option<Vec<Option<Tensor<1>>>> = None;
-        let mut mean_loss = 0.0;
-        for (number, pass) in passes.iter().enumerate() {
+        let (mut sum, mut statistics) = (Pairwise::new(Found::plus), Vec::new());
+        for OwnPass { number, share, pass } in passes {
             let batch = batches.next_batch()?;
             let admitted = self.admitted(pass, network.device());
             let seed = mixed(mixed(self.settings.seed, self.stage as u64), pass.step as u64);
-            let mode = Mode::Training { dropout: self.settings.dropout, seed: mixed(seed, number as u64) };
+            let mode = Mode::Training { dropout: self.settings.dropout, seed: mixed(seed, *number as u64) };
             let made = network.pass(inputs(&batch, self.feed, network.device()), mode);
             let main = loss(made.logits, admitted.clone());
             let value = numbers(&main.clone().inner())[0];
             if !value.is_finite() {
                 return Err(self.diverged(&batch, value, rate));
             }
-            mean_loss += value / passes.len() as f32;
             let total = match made.auxiliary {
                 Some(logits) => main + loss(logits, admitted).mul_scalar(self.settings.auxiliary_weight),
                 None => main,
             };
-            let gradients = network.variables.gradients(total.div_scalar(passes.len() as f64).backward());
-            network.keep_statistics(made.batch_statistics, self.settings.norm_decay);
-            sum = Some(match sum {
-                None => gradients,
-                Some(sum) => sum.into_iter().zip(gradients).map(added).collect(),
-            });
+            let gradients = network.variables.gradients(total.mul_scalar(*share).backward());
+            sum.add(Found { loss: value * *share as f32, gradients });
+            statistics.push(made.batch_statistics);
         }
-        adam.step(&mut network.variables, sum.unwrap_or_default(), rate);
-        Ok(mean_loss)
+        let Some(found) = sum.total() else { return Err(BatchError::Stopped.into()) };
+        let all = (self.own(), self.examples.passes_per_step(self.settings));
+        let device = network.device().clone().inner();
+        let (found, statistics) = found.exchanged(statistics, all, self.processes, &device);
+        for of_pass in statistics {
+            network.keep_statistics(of_pass, self.settings.norm_decay);
+        }
+        adam.step(&mut network.variables, found.gradients, rate);
+        Ok(found.loss)
     }
 
     fn admitted(&self, pass: &Step, device: &Device) -> Tensor<2> {
@@ -196,13 +234,6 @@ impl StageRun<'_> {
     }
 }
 
-fn added(pair: (Option<Tensor<1>>, Option<Tensor<1>>)) -> Option<Tensor<1>> {
-    match pair {
-        (Some(a), Some(b)) => Some(a + b),
-        (one, other) => one.or(other),
-    }
-}
-
 /// The views of `batch` as tensors `[N, 3, H, W]`.
 fn inputs(batch: &Batch, feed: &Feed<'_>, device: &Device) -> Vec<Tensor<4>> {
     let side = feed.views.input_size() as usize;
@@ -211,8 +242,19 @@ fn inputs(batch: &Batch, feed: &Feed<'_>, device: &Device) -> Vec<Tensor<4>> {
     batch.views.iter().map(tensor).collect()
 }
 
-/// The network's logits for `pictures` of `feed`, in evaluation: one row each. `done` is called after each batch
-/// with its size.
+/// How pictures are asked about.
+#[derive(Clone, Copy)]
+pub struct Asking<'a> {
+    /// Pictures a pass.
+    pub batch_size: usize,
+    /// Threads that read pictures.
+    pub threads: usize,
+    /// Who shares the passes.
+    pub processes: &'a dyn Processes,
+}
+
+/// The network's logits for `pictures` of `feed`, in evaluation: one row each, the same in all processes. `done` is
+/// called with the number of pictures after each round, in which every process makes a pass.
 ///
 /// # Errors
 /// If a picture cannot be read.
@@ -220,28 +262,31 @@ pub fn logits(
     network: &Network,
     feed: &Feed<'_>,
     pictures: &[usize],
-    batch_size: usize,
-    threads: usize,
+    asking: Asking<'_>,
     mut done: impl FnMut(usize),
 ) -> Result<Vec<Vec<f32>>, BatchError> {
-    let device = network.device().clone().inner();
-    let steps = pictures.chunks(batch_size.max(1)).enumerate().map(|(step, pictures)| Step {
-        step,
-        epoch: 0,
-        pictures: pictures.to_vec(),
-    });
-    let steps: Vec<Step> = steps.collect();
-    let count = steps.len();
+    let (device, classes) = (network.device().clone().inner(), network.classes());
+    let (size, processes) = (asking.batch_size.max(1), asking.processes);
+    let own = pictures.chunks(size).enumerate().skip(processes.number()).step_by(processes.count());
+    let own = own.map(|(step, pictures)| Step { step, epoch: 0, pictures: pictures.to_vec() });
+    let own: Vec<Step> = own.collect();
     std::thread::scope(|scope| {
-        let mut batches = Batches::spawn(scope, feed, steps, threads);
+        let mut left = own.len();
+        let mut batches = Batches::spawn(scope, feed, own, asking.threads);
         let mut rows = Vec::with_capacity(pictures.len());
-        for _ in 0..count {
-            let batch = batches.next_batch()?;
-            let made = network.pass(inputs(&batch, feed, &device), Mode::Evaluation);
-            let [pictures, classes] = made.logits.dims();
-            let values = numbers(&made.logits.reshape([pictures * classes]));
+        for round in pictures.chunks(size * processes.count()) {
+            let mut values = vec![0.0; round.len() * classes];
+            if left > 0 {
+                left -= 1;
+                let batch = batches.next_batch()?;
+                let made = network.pass(inputs(&batch, feed, &device), Mode::Evaluation).logits;
+                let numbers = numbers(&made.reshape([batch.pictures.len() * classes]));
+                let from = processes.number() * size * classes;
+                values[from..from + numbers.len()].copy_from_slice(&numbers);
+            }
+            processes.sum(&mut values);
             rows.extend(values.chunks_exact(classes).map(<[f32]>::to_vec));
-            done(pictures);
+            done(round.len());
         }
         Ok(rows)
     })

@@ -1,4 +1,5 @@
 use std::path::{Path, PathBuf};
+use std::sync::{Barrier, Mutex};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use fieldmark_models::picture::Picture;
@@ -99,12 +100,28 @@ fn train_on(
     train_with(set, checkpoint, epochs, (None, None), done)
 }
 
+fn asking(batch_size: usize, processes: &dyn Processes) -> Asking<'_> {
+    Asking { batch_size, threads: 1, processes }
+}
+
 /// The same with the decay of a moving average, and patience for the same pictures as validation.
 fn train_with(
     set: &Set,
     checkpoint: Option<&Path>,
     epochs: f64,
+    extras: (Option<f64>, Option<usize>),
+    done: impl FnMut(Progress) -> Result<(), TrainingError>,
+) -> Result<Network, TrainingError> {
+    train_in(set, checkpoint, epochs, extras, (&Alone, steps()), done)
+}
+
+/// The same in one of several processes.
+fn train_in(
+    set: &Set,
+    checkpoint: Option<&Path>,
+    epochs: f64,
     (ema_decay, patience): (Option<f64>, Option<usize>),
+    (processes, steps): (&dyn Processes, StepSettings),
     done: impl FnMut(Progress) -> Result<(), TrainingError>,
 ) -> Result<Network, TrainingError> {
     let settings = settings();
@@ -113,7 +130,7 @@ fn train_with(
     let start = NetworkWeights::of_backbone(&settings, &backbone, 2);
     let feed = feed(set, &views, &settings, Some(Augmentation::default()));
     let pictures: Vec<usize> = (0..set.pictures.len()).collect();
-    let (steps, device) = (steps(), Device::flex());
+    let device = Device::flex();
     let unchanged = self::feed(set, &views, &settings, None);
     let validation = patience.map(|patience| Validation {
         feed: &unchanged,
@@ -138,6 +155,7 @@ fn train_with(
         labels: &set.labels,
         checkpoint: checkpoint.map(|path| (path, 2, "digest")),
         device: &device,
+        processes,
     };
     train(&run, done).map(|trained| trained.network)
 }
@@ -173,7 +191,7 @@ fn what_is_trained_answers_as_what_is_exported() {
         let pass = network.pass(inputs.collect(), Mode::Training { dropout: 0.0, seed: 1 });
         assert_eq!(pass.auxiliary.map(|logits| logits.dims()), Some([3, 3]));
         network.keep_statistics(pass.batch_statistics, 0.5);
-        let trained = logits(&network, &feed, &[0, 1, 2], 2, 1, |_| {}).expect("logits");
+        let trained = logits(&network, &feed, &[0, 1, 2], asking(2, &Alone), |_| {}).expect("logits");
         let runner = Runner::new(&export_features(&settings, &network.weights(), &views), &views);
         let runner = runner.expect("an engine");
         for (path, trained) in set.pictures.iter().zip(trained) {
@@ -241,7 +259,7 @@ fn colours_are_learned() {
     let views = views(&["whole", "crop"], &settings);
     let feed = feed(&set, &views, &settings, None);
     let pictures: Vec<usize> = (0..set.pictures.len()).collect();
-    let rows = logits(&network, &feed, &pictures, 8, 1, |_| {}).expect("logits");
+    let rows = logits(&network, &feed, &pictures, asking(8, &Alone), |_| {}).expect("logits");
     let best = |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
     let right = rows
         .iter()
@@ -274,6 +292,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_pictures() {
         labels: &set.labels,
         checkpoint: None,
         device: &device,
+        processes: &Alone,
     };
     let Err(error) = train(&run, |_| Ok(())) else { panic!("a loss of NaN was accepted") };
     let text = error.to_string();
@@ -290,4 +309,139 @@ fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
     std::fs::write(&path, &before[..before.len() / 2]).expect("write");
     let error = checkpoint::position(&path, "digest").expect_err("damaged").to_string();
     assert!(error.contains("remove it to begin anew"), "{error}");
+}
+
+/// Processes that are threads of this one.
+struct Thread<'a> {
+    number: usize,
+    meeting: &'a Meeting,
+}
+
+struct Meeting {
+    barrier: Barrier,
+    numbers: Mutex<Vec<Vec<f32>>>,
+    bytes: Mutex<Vec<u8>>,
+    count: usize,
+}
+
+impl Meeting {
+    fn of(count: usize) -> Self {
+        let numbers = Mutex::new(vec![Vec::new(); count]);
+        Self { barrier: Barrier::new(count), numbers, bytes: Mutex::default(), count }
+    }
+}
+
+impl Processes for Thread<'_> {
+    fn number(&self) -> usize {
+        self.number
+    }
+
+    fn count(&self) -> usize {
+        self.meeting.count
+    }
+
+    fn on_machine(&self) -> usize {
+        self.number
+    }
+
+    fn sum(&self, numbers: &mut [f32]) {
+        self.meeting.numbers.lock().expect("a lock")[self.number] = numbers.to_vec();
+        self.meeting.barrier.wait();
+        let mut sum = Pairwise::of_numbers();
+        self.meeting.numbers.lock().expect("a lock").iter().for_each(|of_one| sum.add(of_one.clone()));
+        numbers.copy_from_slice(&sum.total().expect("some"));
+        self.meeting.barrier.wait();
+    }
+
+    fn of_first(&self, bytes: Vec<u8>) -> Vec<u8> {
+        if self.number == 0 {
+            *self.meeting.bytes.lock().expect("a lock") = bytes;
+        }
+        self.meeting.barrier.wait();
+        let firsts = self.meeting.bytes.lock().expect("a lock").clone();
+        self.meeting.barrier.wait();
+        firsts
+    }
+
+    fn stop(&self, code: u8) -> ! {
+        panic!("stopped with {code}")
+    }
+}
+
+/// Trains in `count` processes, each with its own checkpoint, and gives the losses and the network of each.
+fn train_together(
+    set: &Set,
+    count: usize,
+    settings: &StepSettings,
+    checkpoints: &[PathBuf],
+) -> Vec<Result<(Vec<f32>, Network), TrainingError>> {
+    let meeting = Meeting::of(count);
+    std::thread::scope(|scope| {
+        let started = (0..count).map(|number| {
+            let (meeting, settings) = (&meeting, settings.clone());
+            scope.spawn(move || {
+                let mut losses = Vec::new();
+                let process = Thread { number, meeting };
+                let checkpoint = checkpoints.get(number).map(PathBuf::as_path);
+                let network =
+                    train_in(set, checkpoint, 1.0, (Some(0.9), Some(9)), (&process, settings), |progress| {
+                        losses.push(progress.loss);
+                        Ok(())
+                    });
+                network.map(|network| (losses, network))
+            })
+        });
+        let started: Vec<_> = started.collect();
+        started.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    })
+}
+
+#[test]
+fn several_processes_end_where_one_does() {
+    let set = set(5);
+    for (passes, counts) in [(3, &[3][..]), (4, &[2, 4])] {
+        let settings = StepSettings { batch_size: 2, passes, ..steps() };
+        let mut alone = Vec::new();
+        let network =
+            train_in(&set, None, 1.0, (Some(0.9), Some(9)), (&Alone, settings.clone()), |progress| {
+                alone.push(progress.loss);
+                Ok(())
+            });
+        let network = network.expect("a run");
+        assert!(alone.len() >= 2, "{alone:?}");
+        for &count in counts {
+            for (number, of_one) in train_together(&set, count, &settings, &[]).into_iter().enumerate() {
+                let (losses, together) = of_one.expect("a run");
+                assert_eq!(losses, alone, "process {number} of {count}");
+                assert_eq!(together.weights(), network.weights(), "process {number} of {count}");
+                assert_eq!(together.head(), network.head(), "process {number} of {count}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_first_process_keeps_the_checkpoint_for_all() {
+    let set = set(4);
+    let settings = StepSettings { batch_size: 3, passes: 2, ..steps() };
+    let checkpoints = [0, 1].map(|number| set.folder.path().join(format!("{number}.safetensors")));
+    let whole = train_together(&set, 2, &settings, &checkpoints);
+    assert!(checkpoints[0].exists() && !checkpoints[1].exists());
+    let (_, network) = whole.into_iter().next().expect("two").expect("a run");
+    let again = train_together(&set, 2, &settings, &checkpoints);
+    for of_one in again {
+        let (losses, resumed) = of_one.expect("a run");
+        assert!(losses.is_empty(), "nothing is left to be done");
+        assert_eq!(resumed.weights(), network.weights());
+    }
+}
+
+#[test]
+fn more_processes_than_passes_are_told_how_many_there_can_be() {
+    let set = set(2);
+    let settings = StepSettings { batch_size: 3, passes: 2, ..steps() };
+    for of_one in train_together(&set, 3, &settings, &[]) {
+        let Err(error) = of_one else { panic!("a process without work") };
+        assert!(error.to_string().contains("start 2 or fewer"), "{error}");
+    }
 }

@@ -87,6 +87,12 @@ impl Variables {
         self.all.iter().map(|variable| variable.value.grad_remove(&mut gradients)).collect()
     }
 
+    /// How many numbers a variable has.
+    #[must_use]
+    pub fn length(&self, handle: Handle) -> usize {
+        self.all[handle.0].shape.iter().product()
+    }
+
     /// The numbers of a variable.
     #[must_use]
     pub fn numbers(&self, handle: Handle) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Post-training quantisation to int8 with explicit Q/DQ: fold -> place -> collect ranges -> choose them by measured
-//! error -> correct biases -> the same with layers equalised -> fine-tune, where asked for -> keep sensitive layers in float -> write ->
-//! calibrate again.
+//! error -> correct biases -> the same with layers equalised -> prefer what reaches the target -> fine-tune, where asked for ->
+//! keep sensitive layers in float -> write -> calibrate again.
 //!
 //! Everything is measured with the project's own float engine, which never sees a Q/DQ: [`simulate`] makes the float
 //! equivalent of the int8 graph from that graph itself.
@@ -146,6 +146,7 @@ pub fn quantise(
     let mut search = Search::new(model, package, calibration, judging, settings, say)?;
     search.choose_numbers("")?;
     search.equalise()?;
+    search.prefer_what_reaches()?;
     search.fine_tune()?;
     search.keep_sensitive_in_float()?;
     search.finish(onnx.len())

@@ -1,6 +1,7 @@
 //! The search for numbers and float layers, step by step, each kept only where a measurement says so.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use fieldmark_models::onnx::{Graph, Model};
 use fieldmark_models::package::{PROBABILITIES, Package};
@@ -21,23 +22,36 @@ use super::{
     transport,
 };
 
+/// So many times the divergence of the nearest candidate another may have that is taken because it reaches the target.
+const FARTHEST: f64 = 3.0;
+
+/// Of the layers that are worth most, those whose range is tried by every method before they are left in float.
+const REMEASURED: usize = 6;
+
 /// Of all layers, the share that may be float before the search gives up.
 const MOST_FLOAT: f64 = 0.25;
 
-/// What was found for a graph: the numbers that are nearest to the float model as measured.
-struct Best {
-    graph: Graph,
+/// A graph with numbers, and how far it is from the float model as measured.
+#[derive(Clone)]
+struct Candidate {
+    name: String,
+    graph: Rc<Graph>,
+    equalised_pairs: usize,
+    /// The ranges of every method, of which `ranges` are.
+    found: Rc<ranges::Candidates>,
     ranges: Ranges,
     errors: BTreeMap<usize, f64>,
     shifts: BTreeMap<String, Vec<f32>>,
     divergence: f64,
 }
 
-impl Best {
-    /// Nothing yet.
-    fn of(graph: Graph) -> Self {
+impl Candidate {
+    /// Without numbers yet.
+    fn of(graph: Graph, equalised_pairs: usize) -> Self {
         let (ranges, errors, shifts) = (Ranges::new(), BTreeMap::new(), BTreeMap::new());
-        Self { graph, ranges, errors, shifts, divergence: f64::INFINITY }
+        let (name, graph, divergence) = (String::new(), Rc::new(graph), f64::INFINITY);
+        let found = Rc::default();
+        Self { name, graph, equalised_pairs, found, ranges, errors, shifts, divergence }
     }
 }
 
@@ -47,7 +61,8 @@ pub(super) struct Search<'a> {
     say: &'a dyn Fn(&str),
     model: Model,
     folded: Graph,
-    best: Best,
+    best: Candidate,
+    candidates: Vec<Candidate>,
     folding: f32,
     calibration: &'a [Sample],
     probing: &'a [Sample],
@@ -56,7 +71,6 @@ pub(super) struct Search<'a> {
     judging_answers: Vec<Vec<f32>>,
     full: Placement,
     float: BTreeSet<String>,
-    equalised_pairs: usize,
     variants: Vec<Variant>,
     fine_tuning: Vec<Variant>,
     sensitivity: Vec<Variant>,
@@ -84,7 +98,8 @@ impl<'a> Search<'a> {
             settings,
             say,
             model: Model { graph: None, ..model },
-            best: Best::of(graph.clone()),
+            best: Candidate::of(graph.clone(), 0),
+            candidates: Vec::new(),
             folded: graph,
             folding: 0.0,
             calibration,
@@ -94,7 +109,6 @@ impl<'a> Search<'a> {
             judging_answers: Vec::new(),
             full,
             float: BTreeSet::new(),
-            equalised_pairs: 0,
             variants: Vec::new(),
             fine_tuning: Vec::new(),
             sensitivity: Vec::new(),
@@ -124,17 +138,17 @@ impl<'a> Search<'a> {
         Engine::new(&self.model, graph, &[PROBABILITIES.into()], self.package.views())?.rows(samples)
     }
 
-    /// The int8 graph with `ranges` of the full placement, biases shifted, and `float` layers left out.
-    fn int8(&self, ranges: &Ranges, shifts: &BTreeMap<String, Vec<f32>>, float: &BTreeSet<String>) -> Graph {
-        let placement = place(&self.best.graph, float);
+    /// The int8 graph of `candidate`, with `float` layers left out.
+    fn int8(&self, candidate: &Candidate, float: &BTreeSet<String>) -> Graph {
+        let placement = place(&candidate.graph, float);
         // Groups of a smaller placement are parts of the full one's.
         let range = |(value, group): (&String, &usize)| {
-            let (_, range) = ranges.get(self.full.groups.get(value)?)?;
+            let (_, range) = candidate.ranges.get(self.full.groups.get(value)?)?;
             Some((*group, *range))
         };
-        let numbers =
-            Numbers { ranges: placement.groups.iter().filter_map(range).collect(), bias: shifts.clone() };
-        explicit(&self.best.graph, &placement, &numbers)
+        let ranges = placement.groups.iter().filter_map(range).collect();
+        let numbers = Numbers { ranges, bias: candidate.shifts.clone() };
+        explicit(&candidate.graph, &placement, &numbers)
     }
 
     /// On the pictures that candidates are measured on.
@@ -154,9 +168,17 @@ impl<'a> Search<'a> {
         Ok(Fidelity::of(self.package.taxonomy(), samples, (float, threshold), (&answers, threshold)))
     }
 
-    fn tried(&mut self, name: &str, divergence: f64) {
+    /// Measures `candidate`; the nearest stays the best.
+    fn measure(&mut self, mut candidate: Candidate) -> Result<(), QuantiseError> {
+        candidate.divergence = self.divergence(&self.int8(&candidate, &BTreeSet::new()))?;
+        let (name, divergence) = (candidate.name.clone(), candidate.divergence);
         (self.say)(&format!("{name}: divergence {divergence:.5}"));
-        self.variants.push(Variant { name: name.into(), divergence });
+        self.variants.push(Variant { name, divergence });
+        self.candidates.push(candidate.clone());
+        if divergence < self.best.divergence {
+            self.best = candidate;
+        }
+        Ok(())
     }
 
     /// Ranges, then biases, of the graph as it is. `graph` is said of every variant that is tried.
@@ -172,16 +194,13 @@ impl<'a> Search<'a> {
         let found = ranges::candidates(&self.model, &self.best.graph, &self.full, self.calibration, views)?;
         let (chosen, errors) =
             probe::choose(&self.model, &self.best.graph, &self.full, &found, self.probing, views)?;
-        self.best.errors = errors;
+        let found = Rc::new(found);
+        let plain = Candidate { errors, found: Rc::clone(&found), ..self.best.clone() };
         let mut variants = vec![("chosen per tensor".to_owned(), chosen)];
         variants
             .extend(Method::ALL.map(|method| (method.name().to_owned(), ranges::uniform(&found, method))));
         for (name, ranges) in variants {
-            let divergence = self.divergence(&self.int8(&ranges, &BTreeMap::new(), &BTreeSet::new()))?;
-            self.tried(&format!("{graph}{name}"), divergence);
-            if divergence < self.best.divergence {
-                (self.best.divergence, self.best.ranges) = (divergence, ranges);
-            }
+            self.measure(Candidate { name: format!("{graph}{name}"), ranges, ..plain.clone() })?;
         }
         Ok(())
     }
@@ -199,11 +218,9 @@ impl<'a> Search<'a> {
             (self.say)(&format!("equalising would change a probability by {difference:e}: left as it was"));
             return Ok(());
         }
-        let plain = std::mem::replace(&mut self.best, Best::of(graph));
+        let plain = std::mem::replace(&mut self.best, Candidate::of(graph, pairs));
         self.choose_numbers("equalised, ")?;
-        if self.best.divergence < plain.divergence {
-            self.equalised_pairs = pairs;
-        } else {
+        if plain.divergence <= self.best.divergence {
             self.best = plain;
         }
         Ok(())
@@ -220,11 +237,28 @@ impl<'a> Search<'a> {
             self.calibration,
             views,
         )?;
-        let divergence = self.divergence(&self.int8(&self.best.ranges, &shifts, &BTreeSet::new()))?;
-        self.tried(&format!("{graph}bias correction"), divergence);
-        if divergence < self.best.divergence {
-            (self.best.divergence, self.best.shifts) = (divergence, shifts);
+        self.measure(Candidate { name: format!("{graph}bias correction"), shifts, ..self.best.clone() })
+    }
+
+    /// Where the nearest candidate misses the target, the next nearest that reaches it: other numbers cost nothing on the
+    /// device, layers in float do.
+    pub(super) fn prefer_what_reaches(&mut self) -> Result<(), QuantiseError> {
+        let mut others = std::mem::take(&mut self.candidates);
+        if self.judge(&self.float)?.0.reaches(&self.settings.target) {
+            return Ok(());
         }
+        let nearest = self.best.clone();
+        others
+            .retain(|other| other.name != nearest.name && other.divergence <= FARTHEST * nearest.divergence);
+        others.sort_by(|a, b| a.divergence.total_cmp(&b.divergence));
+        for other in others {
+            self.best = other;
+            if self.judge(&self.float)?.0.reaches(&self.settings.target) {
+                (self.say)(&format!("{} misses the target, {} reaches it", nearest.name, self.best.name));
+                return Ok(());
+            }
+        }
+        self.best = nearest;
         Ok(())
     }
 
@@ -238,14 +272,14 @@ impl<'a> Search<'a> {
         }
         let answers = self.answers(&self.best.graph, self.calibration)?;
         let side = self.package.views().input_size() as usize;
-        let start = (&self.best.graph, &self.full, &self.best.ranges);
+        let start = (&*self.best.graph, &self.full, &self.best.ranges);
         let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings.rate);
         let mut nearest = (untuned.divergence, self.best.graph.clone(), self.best.shifts.clone());
         // Biases are trained with everything else.
         self.best.shifts.clear();
         for epoch in 1..=settings.epochs {
             let learned = tuner.epoch()?;
-            self.best.graph = tuner.graph();
+            self.best.graph = Rc::new(tuner.graph());
             let divergence = self.judge(&self.float)?.0.divergence;
             (self.say)(&format!(
                 "fine-tuning, epoch {epoch} of {}: divergence {learned:.5} before its steps, {divergence:.5} judged",
@@ -261,8 +295,7 @@ impl<'a> Search<'a> {
     }
 
     fn judge(&self, float: &BTreeSet<String>) -> Result<(Fidelity, Vec<Vec<f32>>), QuantiseError> {
-        let answers =
-            self.answers(&simulate(&self.int8(&self.best.ranges, &self.best.shifts, float)), self.judging)?;
+        let answers = self.answers(&simulate(&self.int8(&self.best, float)), self.judging)?;
         let taxonomy = self.package.taxonomy();
         let calibration = self.package.calibration();
         let point = calibration.point_for(self.settings.accuracy).ok();
@@ -292,14 +325,14 @@ impl<'a> Search<'a> {
         let panel =
             Panel::of((self.judging, &self.judging_answers), &answers, (self.probing, &self.probing_answers));
         let ranked = sensitive::by_worth(units, |float| {
-            let graph = self.int8(&self.best.ranges, &self.best.shifts, float);
+            let graph = self.int8(&self.best, float);
             self.likeness(&graph, &panel.samples, &panel.answers)
         })?;
         let name = |unit: &[String]| unit.join(" ");
         self.sensitivity =
             ranked.iter().map(|(unit, left)| Variant { name: name(unit), divergence: *left }).collect();
-        for (unit, _) in ranked {
-            if self.float.len() + unit.len() > most {
+        for (rank, (unit, _)) in ranked.into_iter().enumerate() {
+            if self.float.len() + unit.len() > most || (rank < REMEASURED && self.other_range(&unit)?) {
                 break;
             }
             (self.say)(&format!("in float: {}", name(&unit)));
@@ -311,10 +344,28 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    /// Gives what `unit` reads its range by another method; whether the target is reached with it. It stays only then.
+    fn other_range(&mut self, unit: &[String]) -> Result<bool, QuantiseError> {
+        let groups = sensitive::groups_read(&self.best.graph, &self.full.groups, unit);
+        let ranges = self.best.ranges.clone();
+        for method in Method::ALL {
+            let other = ranges::uniform(&self.best.found, method);
+            let other = groups.iter().filter_map(|group| Some((*group, *other.get(group)?)));
+            self.best.ranges = ranges.clone();
+            self.best.ranges.extend(other);
+            if self.best.ranges != ranges && self.judge(&self.float)?.0.reaches(&self.settings.target) {
+                (self.say)(&format!("range by {} instead: {}", method.name(), unit.join(" ")));
+                return Ok(true);
+            }
+        }
+        self.best.ranges = ranges;
+        Ok(false)
+    }
+
     /// Writes the graphs and the record.
     pub(super) fn finish(self, float32_bytes: usize) -> Result<Quantised, QuantiseError> {
         let (fidelity, answers) = self.judge(&self.float)?;
-        let int8 = self.int8(&self.best.ranges, &self.best.shifts, &self.float);
+        let int8 = self.int8(&self.best, &self.float);
         let placement = place(&self.best.graph, &self.float);
         let tensor = placement.groups.keys().filter_map(|value| {
             let group = self.full.groups.get(value)?;
@@ -329,7 +380,7 @@ impl<'a> Search<'a> {
             calibration_pictures: self.calibration.len(),
             probing_pictures: self.probing.len(),
             folding_difference: self.folding,
-            equalised_pairs: self.equalised_pairs,
+            equalised_pairs: self.best.equalised_pairs,
             bias_corrected: !self.best.shifts.is_empty(),
             layers: layers(&self.best.graph).len(),
             int8_layers: placement.layers.clone(),

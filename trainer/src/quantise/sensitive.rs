@@ -26,6 +26,18 @@ pub(super) fn units(graph: &Graph, layers: &[String]) -> Vec<Vec<String>> {
     order.into_iter().filter_map(|weights| by_weights.remove(weights)).collect()
 }
 
+/// Scale groups of the data that the layers of `unit` read.
+#[must_use]
+pub(super) fn groups_read(
+    graph: &Graph,
+    groups: &BTreeMap<String, usize>,
+    unit: &[String],
+) -> BTreeSet<usize> {
+    let wiring = Wiring::new(graph);
+    let read = |layer: &String| groups.get(input(wiring.maker(layer)?, 0)?).copied();
+    unit.iter().filter_map(read).collect()
+}
+
 /// Pictures that every layer, alone in float, is measured on: there are as many runs as layers.
 const PICTURES: usize = 12;
 /// Of these at most so many that the quantised model names otherwise.
@@ -73,4 +85,46 @@ pub(super) fn by_worth(
     let mut measured = measured.collect::<Result<Vec<_>, QuantiseError>>()?;
     measured.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.2.total_cmp(&b.2)));
     Ok(measured.into_iter().map(|(unit, _, divergence)| (unit, divergence)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldmark_models::taxonomy::TaxonIndex;
+
+    use super::*;
+
+    fn samples(count: usize) -> Vec<Sample> {
+        let sample = |group| Sample { views: Vec::new(), truth: TaxonIndex::ROOT, group };
+        (0..count).map(sample).collect()
+    }
+
+    #[test]
+    fn what_brings_a_name_back_is_worth_more_than_what_brings_answers_nearer() {
+        let units = ["far", "near", "back"].map(|name| vec![name.to_owned()]).to_vec();
+        let measure = |float: &BTreeSet<String>| {
+            let (agreement, divergence) = match float.first().map(String::as_str) {
+                Some("back") => (1.0, 0.3),
+                Some("near") => (0.9, 0.1),
+                _ => (0.9, 0.2),
+            };
+            Ok(Fidelity { agreement, divergence, ..Fidelity::default() })
+        };
+        let ranked = by_worth(units, measure).expect("measured");
+        let names: Vec<&str> = ranked.iter().map(|(unit, _)| unit[0].as_str()).collect();
+        assert_eq!(names, ["back", "near", "far"]);
+    }
+
+    #[test]
+    fn pictures_that_are_named_otherwise_tell_first() {
+        let (judging, probing) = (samples(20), samples(30));
+        let one = vec![vec![0.9, 0.1]; 20];
+        let mut other = one.clone();
+        for picture in [3, 17] {
+            other[picture] = vec![0.4, 0.6];
+        }
+        let panel = Panel::of((&judging, &one), &other, (&probing, &vec![vec![0.8, 0.2]; 30]));
+        let groups: Vec<usize> = panel.samples.iter().map(|sample| sample.group).collect();
+        assert_eq!(groups, [3, 17, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!((&panel.answers[0], &panel.answers[2]), (&vec![0.9, 0.1], &vec![0.8, 0.2]));
+    }
 }

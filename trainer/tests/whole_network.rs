@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::panic)]
 
+use std::io::{Read as _, Write as _};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -108,6 +110,122 @@ fn a_run_killed_in_mid_epoch_ends_as_if_it_had_not_been() {
     let table =
         field.run(&["compare", &field.text("killed/synthetic-3-1"), &field.text("whole/synthetic-3-1")]);
     assert!(table.contains("synthetic-3                      2"), "{table}");
+}
+
+/// A shell of 30 lines of 100 columns on a terminal of its own, with `script` between it and us.
+fn on_a_terminal(script: &str) -> Command {
+    let mut command = Command::new("script");
+    let script = format!("stty rows 30 cols 100; {script}");
+    command.args(["--quiet", "--return", "--flush", "--command", &script, "/dev/null"]);
+    command.env("TERM", "xterm").env("SHELL", "/bin/bash");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+fn quoted(arguments: &[String]) -> String {
+    arguments.iter().map(|argument| format!(" '{argument}'")).collect()
+}
+
+fn side(length: u16) -> NonZero<u16> {
+    NonZero::new(length).expect("a length")
+}
+
+/// All lines of a terminal, those that have run out of its top too, without blanks at their end.
+fn lines(parser: &mut vt100::Parser) -> Vec<String> {
+    let mut lines = Vec::new();
+    parser.screen_mut().set_scrollback(usize::MAX);
+    for above in (1..=parser.screen().scrollback()).rev() {
+        parser.screen_mut().set_scrollback(above);
+        lines.extend(parser.screen().rows(0, 100).next());
+    }
+    parser.screen_mut().set_scrollback(0);
+    lines.extend(parser.screen().rows(0, 100));
+    lines.iter().map(|line| line.trim_end().to_owned()).collect()
+}
+
+/// Runs it to the end, with Ctrl-C once the terminal shows `interrupt`; gives the terminal, and whether it ever showed
+/// all of `awaited` at once.
+fn watched(mut command: Command, awaited: &[&str], interrupt: Option<&str>) -> (vt100::Parser, bool) {
+    let mut child = command.spawn().expect("script");
+    let (mut keyboard, mut output) = (child.stdin.take(), child.stdout.take().expect("a pipe"));
+    let mut parser = vt100::Parser::new(side(30), side(100), 1000);
+    let (mut shown, mut bytes) = (false, [0; 4096]);
+    loop {
+        let read = output.read(&mut bytes).expect("what the terminal gets");
+        if read == 0 {
+            break;
+        }
+        parser.process(&bytes[..read]);
+        let contents = parser.screen().contents();
+        shown |= awaited.iter().all(|text| contents.contains(text));
+        if interrupt.is_some_and(|text| contents.contains(text))
+            && let Some(mut keyboard) = keyboard.take()
+        {
+            keyboard.write_all(&[3]).expect("a key");
+            // Its end would be another key.
+            std::mem::forget(keyboard);
+        }
+    }
+    child.wait().expect("its end");
+    (parser, shown)
+}
+
+fn assert_left_as_it_was(parser: &vt100::Parser) {
+    let screen = parser.screen();
+    assert!(!screen.hide_cursor() && !screen.alternate_screen() && !screen.bracketed_paste());
+    assert_eq!(screen.mouse_protocol_mode(), vt100::MouseProtocolMode::None);
+    assert_eq!(screen.fgcolor(), vt100::Color::Default);
+}
+
+#[test]
+fn a_terminal_shows_the_course_and_is_left_as_it_was() {
+    let field = Field::new();
+    let recipe = std::fs::read_to_string(field.path("recipe.toml")).expect("a recipe");
+    let asked = recipe.replace("[train]", "[train]\nvalidate = true");
+    std::fs::write(field.path("recipe.toml"), &asked).expect("write");
+    let train = format!("{TRAINER}{}", quoted(&field.training("seen")));
+    let awaited = ["stage 2 of 2, leaves", "│█", "top-1 species 0.", "genus", "pictures a second", "left"];
+    let (mut parser, shown) =
+        watched(on_a_terminal(&format!("echo before; {train}; echo after")), &awaited, None);
+    let all = lines(&mut parser);
+    assert!(shown, "{all:#?}");
+    assert_left_as_it_was(&parser);
+    let count = |wanted: &str| all.iter().filter(|line| line.contains(wanted)).count();
+    assert_eq!((all[0].as_str(), count("pictures a second"), count("now ")), ("before", 1, 1), "{all:#?}");
+    assert!(all.iter().any(|line| line.starts_with("top-1 on ")), "{all:#?}");
+    assert!(all.contains(&"after".to_owned()), "{all:#?}");
+
+    // Interrupted.
+    let train = format!("{TRAINER}{}", quoted(&field.training("interrupted")));
+    let (mut parser, shown) = watched(
+        on_a_terminal(&format!("trap : INT; echo before; {train}; echo after")),
+        &["stage 1 of 2"],
+        Some("pictures a second"),
+    );
+    let all = lines(&mut parser);
+    assert!(shown && !field.path("interrupted/synthetic-3-1/evaluation.json").exists(), "{all:#?}");
+    assert_left_as_it_was(&parser);
+    assert_eq!(all[0], "before");
+    assert!(all.iter().any(|line| line.trim_start_matches("^C") == "after"), "a line of its own: {all:#?}");
+
+    // Ended by an error.
+    std::fs::write(field.path("recipe.toml"), asked.replace("rate = 0.003", "rate = 1e30")).expect("write");
+    let train = format!("{TRAINER}{}", quoted(&field.training("diverged")));
+    let (mut parser, _) = watched(on_a_terminal(&format!("{train}; echo after")), &[], None);
+    let all = lines(&mut parser);
+    assert_left_as_it_was(&parser);
+    let error = all.iter().position(|line| line.starts_with("fieldmark-trainer: the loss of step "));
+    assert!(error.is_some(), "a line of its own: {all:#?}");
+}
+
+#[test]
+fn a_run_without_a_terminal_leaves_a_line_now_and_then() {
+    let field = Field::new();
+    let output = Command::new(TRAINER).args(field.training("plain")).output().expect("the trainer");
+    let text = String::from_utf8(output.stderr).expect("text");
+    assert!(text.contains("stage 1 of 2, depth 6: step 1 of "), "{text}");
+    assert!(text.contains("stage 2 of 2, leaves: step ") && !text.contains('\x1b'), "{text}");
+    assert!(text.lines().count() < 10, "{text}");
 }
 
 #[test]

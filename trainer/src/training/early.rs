@@ -2,25 +2,8 @@
 //! lowest.
 
 use burn::tensor::Tensor;
-use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 
-use super::average::Average;
-use super::batch::{BatchError, Feed};
 use super::network::Network;
-use super::steps::{Asking, logits};
-
-/// What a stage is judged by while it is trained.
-#[derive(Clone, Copy)]
-pub struct Validation<'a> {
-    /// Where its pictures come from, unchanged.
-    pub feed: &'a Feed<'a>,
-    /// Their positions.
-    pub pictures: &'a [usize],
-    /// The lowest taxon known of each.
-    pub labels: &'a [TaxonIndex],
-    /// Epochs without a lower loss after which the stage ends.
-    pub patience: usize,
-}
 
 /// The network with the lowest loss so far.
 #[derive(Debug, Clone)]
@@ -63,38 +46,5 @@ impl Best {
         for (of, [mean, variance]) in network.statistics.iter_mut().zip(&self.statistics) {
             (of.mean, of.variance) = (mean.clone(), variance.clone());
         }
-    }
-}
-
-/// `network` as it would answer: with its average, where it has one.
-pub(super) fn answering(network: &Network, average: Option<&Average>) -> Network {
-    let mut answering = network.clone();
-    if let Some(average) = average {
-        average.apply(&mut answering.variables);
-    }
-    answering
-}
-
-impl Validation<'_> {
-    /// Mean of `-log P` over the pictures, `P` being the summed probability of the leaves that agree with the label.
-    ///
-    /// # Errors
-    /// If a picture cannot be read.
-    pub(super) fn loss(
-        &self,
-        network: &Network,
-        taxonomy: &Taxonomy,
-        asking: Asking<'_>,
-    ) -> Result<f64, BatchError> {
-        let rows = logits(network, self.feed, self.pictures, asking, |_| {})?;
-        let losses = rows.iter().zip(self.labels).map(|(row, &label)| {
-            let sum = |logits: &[f32]| {
-                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum::<f64>()
-            };
-            let agreed = &row[taxonomy.taxon(label).leaves()];
-            (sum(row) / sum(agreed).max(f64::MIN_POSITIVE)).ln()
-        });
-        Ok(losses.sum::<f64>() / rows.len().max(1) as f64)
     }
 }

@@ -5,6 +5,7 @@ mod adam;
 mod average;
 mod batch;
 mod checkpoint;
+mod dashboard;
 mod early;
 mod exchange;
 mod loss;
@@ -19,13 +20,15 @@ mod schedule;
 mod session;
 mod stages;
 mod steps;
+mod validation;
 mod variables;
 
 pub use adam::{Adam, AdamSettings};
 pub use average::Average;
 pub use batch::{Batch, BatchError, Batches, Feed, Step, reading_threads};
 pub use checkpoint::{CheckpointError, Position};
-pub use early::{Best, Validation};
+pub use dashboard::{Dashboard, StagePlan};
+pub use early::Best;
 #[cfg(feature = "mpi")]
 pub use message_passing::MessagePassing;
 pub use network::{BatchStatistics, Mode, Network, Pass};
@@ -37,6 +40,7 @@ pub use schedule::{Schedule, Span};
 pub use session::{EVALUATION, Evaluation, Session};
 pub use stages::{Run, StageSettings, Trained, TrainingError, train};
 pub use steps::{Asking, Progress, StepSettings, logits};
+pub use validation::{Validated, Validation};
 pub(crate) use variables::numbers;
 pub use variables::{Handle, Variable, Variables};
 

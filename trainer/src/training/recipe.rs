@@ -41,6 +41,8 @@ pub struct NetworkRecipe {
     pub adam: AdamSettings,
     /// How much of the weights' moving average stays at a step, where the average is the model.
     pub ema_decay: Option<f64>,
+    /// Whether validation photographs are asked after every epoch.
+    pub validate: bool,
     /// Epochs without a lower validation loss after which the last stage ends.
     pub patience: Option<usize>,
     /// Steps from one checkpoint to the next.
@@ -154,6 +156,7 @@ struct RawTrain {
     auxiliary_weight: f64,
     balanced: bool,
     ema_decay: Option<f64>,
+    validate: bool,
     patience: Option<usize>,
     checkpoint_every: usize,
     threads: usize,
@@ -172,6 +175,7 @@ impl Default for RawTrain {
             auxiliary_weight: 0.4,
             balanced: false,
             ema_decay: None,
+            validate: false,
             patience: None,
             checkpoint_every: 500,
             threads: reading_threads(),
@@ -324,6 +328,7 @@ impl Raw {
             },
             adam: AdamSettings { epsilon: train.epsilon, l2: train.l2, ..AdamSettings::default() },
             ema_decay: train.ema_decay,
+            validate: train.validate,
             patience: train.patience,
             checkpoint_every: train.checkpoint_every,
             stages: self

@@ -11,13 +11,14 @@ use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
 use super::batch::Feed;
-use super::early::Validation;
+use super::dashboard::{Dashboard, StagePlan};
 use super::network::Network;
 use super::processes::{Processes, ProcessesError};
 use super::processor::Processor;
 use super::recipe::NetworkRecipe;
 use super::stages::{Run, TrainingError, train};
 use super::steps::{Asking, Progress, logits};
+use super::validation::Validation;
 use crate::calibrate;
 use crate::dataset::{self, Photo};
 use crate::evaluate::{self, Measured, Trial, Trials};
@@ -105,12 +106,13 @@ impl<'a> Session<'a> {
         let unchanged = self.feed(false);
         let judged: Vec<TaxonIndex> =
             self.validation.iter().map(|&photo| self.photos[photo].lowest_known(&self.taxonomy)).collect();
-        let validation = recipe.patience.map(|patience| Validation {
+        let validation = Validation {
             feed: &unchanged,
             pictures: &self.validation,
             labels: &judged,
-            patience,
-        });
+            patience: recipe.patience,
+            every_stage: recipe.validate,
+        };
         let feed = self.feed(true);
         let device = processor.device(self.processes.on_machine());
         let run = Run {
@@ -121,7 +123,7 @@ impl<'a> Session<'a> {
             steps: &recipe.steps,
             adam: recipe.adam,
             ema_decay: recipe.ema_decay,
-            validation,
+            validation: (recipe.validate || recipe.patience.is_some()).then_some(validation),
             feed: &feed,
             pictures: &self.training,
             labels: &labels,
@@ -133,19 +135,23 @@ impl<'a> Session<'a> {
             return Ok(train(&run, |_| Ok(()))?.network);
         }
         let mut log = Log::open(&self.folder.join(LOG))?;
-        let (bar, mut validated) = (progress("steps", 0), String::new());
+        let mut dashboard = self.dashboard();
         let trained = train(&run, |step| {
-            bar.set_length(step.steps as u64);
-            bar.set_position(step.step as u64);
-            bar.set_prefix(format!("stage {}", step.stage + 1));
-            if let Some(loss) = step.validation_loss {
-                validated = format!(", validation {loss:.3}");
-            }
-            bar.set_message(format!("loss {:.3}{validated}", step.loss));
-            log.write(step)
+            dashboard.step(&step);
+            log.write(&step)
         })?;
-        bar.finish();
+        dashboard.end();
         Ok(trained.network)
+    }
+
+    fn dashboard(&self) -> Dashboard {
+        let recipe = &self.recipe;
+        let pictures = (recipe.steps.batch_size * recipe.steps.passes).min(self.training.len());
+        let stages = recipe.stages.iter().map(|stage| StagePlan {
+            name: stage.depth.map_or("leaves".into(), |depth| format!("depth {depth}")),
+            steps: stage.schedule.steps(self.training.len() / pictures.max(1)),
+        });
+        Dashboard::new(stages.collect(), pictures)
     }
 
     /// The figures of `network`, also written beside its checkpoint. All processes share the work, the first has the
@@ -323,8 +329,8 @@ impl Log {
         Ok(Self { file, path: path.into() })
     }
 
-    fn write(&mut self, step: Progress) -> Result<(), TrainingError> {
-        let line = serde_json::to_string(&step).map_err(std::io::Error::from);
+    fn write(&mut self, step: &Progress) -> Result<(), TrainingError> {
+        let line = serde_json::to_string(step).map_err(std::io::Error::from);
         line.and_then(|line| writeln!(self.file, "{line}"))
             .map_err(|source| TrainingError::Log { path: self.path.clone(), source })
     }

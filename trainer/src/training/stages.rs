@@ -13,12 +13,13 @@ use super::adam::{Adam, AdamSettings};
 use super::average::Average;
 use super::batch::{BatchError, Feed};
 use super::checkpoint::{self, CheckpointError, Kept, Loaded, Position};
-use super::early::{Best, Validation, answering};
+use super::early::Best;
 use super::network::Network;
 use super::order::mixed as seed_of;
 use super::processes::{Processes, ProcessesError};
 use super::schedule::Schedule;
 use super::steps::{Asking, Examples, Progress, StageRun, StepSettings};
+use super::validation::{Validation, answering};
 use crate::head::{Frontier, mixed};
 use crate::network::{Feature, HeadWeights, NetworkSettings, NetworkWeights};
 
@@ -88,7 +89,7 @@ pub struct Run<'a> {
     pub adam: AdamSettings,
     /// How much of the variables' moving average stays at a step, where the average is to answer.
     pub ema_decay: Option<f64>,
-    /// What the last stage is judged by, where it may stop early.
+    /// What is asked after an epoch.
     pub validation: Option<Validation<'a>>,
     /// Where pictures come from.
     pub feed: &'a Feed<'a>,
@@ -242,29 +243,32 @@ impl Run<'_> {
             processes: self.processes,
         };
         let epoch = part.examples.steps_per_epoch(self.steps);
-        let validation = self.validation.filter(|_| stage.depth.is_none());
+        let last = stage.depth.is_none();
+        let patience = self.validation.and_then(|validation| validation.patience).filter(|_| last);
+        let validation = self.validation.filter(|validation| validation.every_stage || patience.is_some());
         let mut average = self.ema_decay.map(|decay| Average::new(decay, &network.variables));
-        let mut best = validation.map(|_| Best::of(network));
+        let mut best = patience.map(|_| Best::of(network));
         let first = self.processes.is_first();
         let mut kept = Loaded { network, adam, average: average.as_mut(), best: best.as_mut() };
         if let (Some((path, ..)), Some(_), true) = (self.checkpoint, begun, first) {
             checkpoint::load(path, &mut kept)?;
         }
         self.agree(kept)?;
-        let ended = |best: Option<&Best>| {
-            best.zip(validation).is_some_and(|(best, validation)| best.since >= validation.patience)
-        };
+        let ended =
+            |best: Option<&Best>| best.zip(patience).is_some_and(|(best, patience)| best.since >= patience);
         if !ended(best.as_ref()) {
             let from = begun.map_or(0, |position| position.step);
             part.run(network, adam, from, |network, adam, mut progress| {
                 if let Some(average) = &mut average {
                     average.update(&network.variables, adam.step);
                 }
-                if let (Some(validation), Some(best), 0) = (validation, &mut best, progress.step % epoch) {
+                if let (Some(validation), 0) = (validation, progress.step % epoch) {
                     let answering = answering(network, average.as_ref());
-                    let loss = validation.loss(&answering, self.taxonomy, asking)?;
-                    best.note(&answering, loss);
-                    progress.validation_loss = Some(loss);
+                    let validated = validation.ask(&answering, (self.taxonomy, frontier), asking)?;
+                    if let Some(best) = &mut best {
+                        best.note(&answering, validated.validation_loss);
+                    }
+                    progress.validated = Some(validated);
                 }
                 let ended = ended(best.as_ref());
                 if let Some((path, apart, digest)) = self.checkpoint

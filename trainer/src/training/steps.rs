@@ -13,6 +13,7 @@ use super::order::{Sampling, epoch, mixed};
 use super::processes::{Pairwise, Processes};
 use super::schedule::Schedule;
 use super::stages::TrainingError;
+use super::validation::Validated;
 use super::variables::numbers;
 
 /// What every step of a run shares; the defaults are the paper's.
@@ -37,7 +38,7 @@ pub struct StepSettings {
 }
 
 /// How a step went.
-#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Progress {
     /// Position of the stage.
     pub stage: usize,
@@ -49,9 +50,9 @@ pub struct Progress {
     pub loss: f32,
     /// Learning rate.
     pub rate: f64,
-    /// Loss on the validation photographs, after an epoch of a stage that may stop early.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub validation_loss: Option<f64>,
+    /// How validation photographs are answered, after an epoch of a stage in which they are asked.
+    #[serde(flatten)]
+    pub validated: Option<Validated>,
 }
 
 /// Which pictures there are to train on, and what they show.
@@ -167,7 +168,7 @@ impl StageRun<'_> {
                 let rate = self.schedule.rate(step, per_epoch);
                 let loss = self.step(network, adam, passes, &mut batches, rate)?;
                 let (stage, step) = (self.stage, step + 1);
-                let progress = Progress { stage, step, steps, loss, rate, validation_loss: None };
+                let progress = Progress { stage, step, steps, loss, rate, validated: None };
                 if done(network, adam, progress)?.is_break() {
                     break;
                 }

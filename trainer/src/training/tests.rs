@@ -136,7 +136,8 @@ fn train_in(
         feed: &unchanged,
         pictures: &pictures,
         labels: &set.labels,
-        patience,
+        patience: Some(patience),
+        every_stage: true,
     });
     let run = Run {
         ema_decay,
@@ -234,10 +235,13 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
 fn the_last_stage_ends_when_validation_gets_no_better_and_gives_its_best_network() {
     let set = set(6);
     let path = set.folder.path().join("checkpoint.safetensors");
-    let mut losses = Vec::new();
+    let (mut losses, mut ranks) = (Vec::new(), [Vec::new(), Vec::new()]);
     let mut last = (0, 0);
     let network = train_with(&set, Some(&path), 40.0, (None, Some(2)), |progress| {
-        losses.extend(progress.validation_loss);
+        if let Some(validated) = &progress.validated {
+            losses.extend((progress.stage == 1).then_some(validated.validation_loss));
+            ranks[progress.stage] = validated.validation_top1.keys().cloned().collect();
+        }
         last = (progress.step, progress.steps);
         Ok(())
     });
@@ -245,6 +249,7 @@ fn the_last_stage_ends_when_validation_gets_no_better_and_gives_its_best_network
     assert!(last.0 < last.1, "{last:?}: {losses:?}");
     let best = losses.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(epoch, _)| epoch);
     assert_eq!(best, Some(losses.len() - 3), "{losses:?}");
+    assert_eq!(ranks, [&["genus", "kingdom"][..], &["genus", "kingdom", "species"]]);
     // An ended stage is not gone on with, and gives the same.
     let again = train_with(&set, Some(&path), 40.0, (None, Some(2)), |_| panic!("a step after the end"));
     let again = again.expect("a run");

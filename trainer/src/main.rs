@@ -21,10 +21,10 @@ use fieldmark_trainer::recalibrate::Recalibration;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::report;
 use fieldmark_trainer::run::{self, Prepared};
-use fieldmark_trainer::training::{self, NetworkRecipe, Processes, Processor, Session};
 
 use commands::download::DownloadArgs;
 use commands::prepare::{EXAMPLES, PrepareArgs};
+use commands::train::TrainArgs;
 
 /// Exit code for bad usage or a recipe that cannot be followed (EX_USAGE of sysexits.h).
 const EXIT_USAGE: u8 = 64;
@@ -55,29 +55,9 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
-    /// Follow a recipe from photographs to a package. Interrupted, it goes on where it stopped.
-    #[command(
-        after_help = "Example: fieldmark-trainer train --quick configs/training/garden.toml --out /tmp/packages\n\n\
-                      In several processes (docs/training.md): mpirun -n 4 --bind-to none fieldmark-trainer train \
-                      configs/training/experiment-3.toml --device cuda"
-    )]
-    Train {
-        #[command(flatten)]
-        recipe: RecipeArgs,
-        /// Folder the package is written to.
-        #[arg(long, default_value = "models/packages")]
-        out: PathBuf,
-        /// Folder for the checkpoints and figures of runs of the whole network: one folder a recipe and seed.
-        #[arg(long, default_value = "work/runs")]
-        runs: PathBuf,
-        /// Another seed than the recipe's, for the whole network.
-        #[arg(long)]
-        seed: Option<u64>,
-        /// Where the whole network is trained: cpu, cuda or cuda:1. Of several processes on a machine each takes a GPU of
-        /// its own with cuda.
-        #[arg(long, default_value = "cpu")]
-        device: Processor,
-    },
+    /// Follow recipes from photographs to packages. Interrupted, it goes on where it stopped.
+    #[command(after_help = commands::train::EXAMPLES)]
+    Train(Box<TrainArgs>),
     /// Measure a recipe on its random splits and print the figures.
     #[command(after_help = "Example: fieldmark-trainer evaluate configs/training/garden.toml --json")]
     Evaluate {
@@ -324,22 +304,19 @@ struct RecipeArgs {
 
 impl RecipeArgs {
     fn path(&self) -> PathBuf {
-        let mut path = self.recipe.clone();
-        if self.quick {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            path.set_file_name(format!("{stem}-quick.toml"));
-        }
-        path
-    }
-
-    fn whole_network(&self) -> Result<bool, Failure> {
-        NetworkRecipe::is_one(&self.path()).map_err(|error| Failure::Usage(error.into()))
+        if self.quick { quick_variant(&self.recipe) } else { self.recipe.clone() }
     }
 
     fn prepared(&self) -> Result<Prepared, Failure> {
         let recipe = Recipe::read(&self.path()).map_err(|error| Failure::Usage(error.into()))?;
         Ok(Prepared::new(recipe, &self.cache)?)
     }
+}
+
+/// NAME-quick.toml beside NAME.toml.
+fn quick_variant(recipe: &Path) -> PathBuf {
+    let stem = recipe.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    recipe.with_file_name(format!("{stem}-quick.toml"))
 }
 
 enum Failure {
@@ -382,23 +359,7 @@ fn dispatch(command: Command) -> Result<(), Failure> {
                     .with_context(|| format!("cannot write {}", path.display()))?;
             }
         }
-        Command::Train { recipe, out, runs, seed, device } if recipe.whole_network()? => {
-            train_network(&recipe, &out, &runs, seed, device)?;
-        }
-        Command::Train { recipe, out, .. } => {
-            if training::launched() {
-                return Err(Failure::Usage(anyhow::anyhow!(
-                    "{}: a recipe without stages is followed by one process: start it without mpirun",
-                    recipe.path().display()
-                )));
-            }
-            let prepared = recipe.prepared()?;
-            let measured = prepared.evaluate()?;
-            print_table(&measured);
-            prepared.check_floor(&measured)?;
-            let path = prepared.package(&measured, &out)?;
-            println!("{}", path.display());
-        }
+        Command::Train(arguments) => arguments.execute()?,
         Command::Evaluate { recipe, json, report, specificity } => {
             let prepared = recipe.prepared()?;
             let measured = prepared.evaluate()?;
@@ -423,45 +384,6 @@ fn dispatch(command: Command) -> Result<(), Failure> {
             }
         }
     }
-    Ok(())
-}
-
-fn train_network(
-    arguments: &RecipeArgs,
-    out: &Path,
-    runs: &Path,
-    seed: Option<u64>,
-    device: Processor,
-) -> Result<(), Failure> {
-    let recipe =
-        NetworkRecipe::read(&arguments.path(), seed).map_err(|error| Failure::Usage(error.into()))?;
-    let processes = training::started_with().map_err(|error| Failure::Usage(error.into()))?;
-    let followed = follow(recipe, (out, runs), device, &*processes);
-    match followed {
-        // The others wait for this one.
-        Err(error) if processes.count() > 1 => {
-            let (number, count) = (processes.number(), processes.count());
-            eprintln!("fieldmark-trainer, process {number} of {count}: {error:#}");
-            processes.stop(1)
-        }
-        followed => Ok(followed?),
-    }
-}
-
-fn follow(
-    recipe: NetworkRecipe,
-    (out, runs): (&Path, &Path),
-    device: Processor,
-    processes: &dyn Processes,
-) -> anyhow::Result<()> {
-    let folder = runs.join(format!("{}-{}", recipe.name, recipe.network.seed));
-    let session = Session::new(recipe, &folder, processes)?;
-    let network = session.train(device)?;
-    let Some(evaluation) = session.evaluate(&network)? else { return Ok(()) };
-    println!("top-1 on {} training photographs {:.3}", evaluation.training, evaluation.training_top1);
-    print_table(&evaluation.measured);
-    println!("{}", session.report(&evaluation)?.display());
-    println!("{}", session.package(&network, &evaluation, out)?.display());
     Ok(())
 }
 

@@ -1,4 +1,5 @@
-//! The page `docs/prepare.md`: its commands, each as it stands there, in the order they stand in.
+//! The pages `docs/prepare.md` and `docs/repeat-the-paper.md`: their commands, each as it stands there, in the order they
+//! stand in.
 
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -21,9 +22,9 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the repository")
 }
 
-/// The page's commands, in blocks and in tables.
-fn commands() -> Vec<String> {
-    let page = fs::read_to_string(root().join("docs/prepare.md")).expect("the page");
+/// The commands of `page`, in blocks and in tables.
+fn commands(page: &str) -> Vec<String> {
+    let page = fs::read_to_string(root().join("docs").join(page)).expect("the page");
     let commands = page.split(['`', '\n']).filter(|text| text.starts_with("fieldmark-trainer "));
     // What stands behind a command explains it.
     commands.map(|text| text.split(" # ").next().unwrap_or(text).trim().to_owned()).collect()
@@ -96,7 +97,7 @@ fn every_command_of_the_page_runs_as_it_is_written() {
     checkout(at);
     let proxy = pictures();
     let stamps = Path::new(STAMPS).is_dir();
-    let commands = commands();
+    let commands = commands("prepare.md");
     for sort in ["prepare trainer/tests/fixtures/prepare/", "download ", "train configs/training/"] {
         assert!(commands.iter().any(|command| command.contains(sort)), "no command has {sort:?}");
     }
@@ -107,20 +108,66 @@ fn every_command_of_the_page_runs_as_it_is_written() {
             );
             continue;
         }
-        let output = Command::new(TRAINER)
-            .current_dir(at)
-            .args(command.split_whitespace().skip(1))
-            .env("ALL_PROXY", &proxy)
-            .env_remove("NO_PROXY")
-            .env_remove("no_proxy")
-            .output()
-            .expect("the trainer");
-        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+        run(at, command, &proxy);
     }
     download_became_a_model(at);
     if stamps {
         cut_outs_became_a_model(at);
     }
+}
+
+/// Runs `command` in `at`, its pictures fetched through `proxy`; gives what it printed.
+fn run(at: &Path, command: &str, proxy: &str) -> String {
+    let output = Command::new(TRAINER)
+        .current_dir(at)
+        .args(command.split_whitespace().skip(1))
+        .env("ALL_PROXY", proxy)
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output()
+        .expect("the trainer");
+    assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The paper's recipes for a processor: the small network, random weights. All else is as it stands.
+fn made_small(at: &Path) {
+    for number in 1..=3 {
+        let path = at.join(format!("configs/training/experiment-{number}.toml"));
+        let mut text = fs::read_to_string(&path).expect("a recipe");
+        for (from, to) in [
+            ("preset = \"inception-resnet-v2\"", "preset = \"inception-resnet-v2-small\""),
+            ("weights = \"work/weights/inception_resnet_v2.safetensors\"\n", ""),
+        ] {
+            assert!(text.contains(from), "{from}");
+            text = text.replace(from, to);
+        }
+        fs::write(path, text).expect("written");
+    }
+}
+
+#[test]
+fn a_download_becomes_the_papers_table() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let at = folder.path();
+    checkout(at);
+    made_small(at);
+    let proxy = pictures();
+    let printed: Vec<String> =
+        commands("repeat-the-paper.md").iter().map(|command| run(at, command, &proxy)).collect();
+    assert_eq!(printed.len(), 5, "{printed:?}");
+    let table = printed.iter().find(|printed| printed.contains("at target 0.9")).expect("Table 1");
+    let page = fs::read_to_string(at.join("work/runs/compare.html")).expect("a page");
+    for experiment in ["experiment-1", "experiment-2", "experiment-3"] {
+        assert!(table.lines().any(|line| line.starts_with(experiment)), "{table}");
+        assert!(page.contains(experiment));
+        assert!(at.join(format!("work/runs/{experiment}-1/report.html")).is_file());
+        let package = at.join(format!("work/packages/{experiment}-0.1.0.fieldmark"));
+        let package = Package::open(&package).expect("a package");
+        assert_eq!(package.views().views().len(), if experiment == "experiment-1" { 1 } else { 2 });
+    }
+    let own = read_set(&at.join("work/sets/own")).expect("a set");
+    assert!(own.missing == 0 && own.photos.len() >= 48, "{}", own.photos.len());
 }
 
 fn download_became_a_model(at: &Path) {

@@ -276,7 +276,13 @@ impl<'a> Session<'a> {
         if !processes.is_first() {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
-        let rows = logits(network, &self.feed(false), photos, asking, |count| bar.inc(count as u64))?;
+        let mut rows = Vec::new();
+        logits(network, &self.feed(false), photos, asking, |row| {
+            if processes.is_first() {
+                rows.push(row.to_vec());
+            }
+            bar.inc(1);
+        })?;
         bar.finish();
         let sizes = evaluate::class_sizes(&self.taxonomy, &self.photos, &self.training);
         let trial = |(&photo, logits): (&usize, Vec<f32>)| {

@@ -254,8 +254,8 @@ pub struct Asking<'a> {
     pub processes: &'a dyn Processes,
 }
 
-/// The network's logits for `pictures` of `feed`, in evaluation: one row each, the same in all processes. `done` is
-/// called with the number of pictures after each round, in which every process makes a pass.
+/// Asks `network` about `pictures` of `feed`, in evaluation, and calls `row` with the logits of each in their order, the
+/// same in all processes.
 ///
 /// # Errors
 /// If a picture cannot be read.
@@ -264,8 +264,8 @@ pub fn logits(
     feed: &Feed<'_>,
     pictures: &[usize],
     asking: Asking<'_>,
-    mut done: impl FnMut(usize),
-) -> Result<Vec<Vec<f32>>, BatchError> {
+    mut row: impl FnMut(&[f32]),
+) -> Result<(), BatchError> {
     let (device, classes) = (network.device().clone().inner(), network.classes());
     let (size, processes) = (asking.batch_size.max(1), asking.processes);
     let own = pictures.chunks(size).enumerate().skip(processes.number()).step_by(processes.count());
@@ -274,7 +274,6 @@ pub fn logits(
     std::thread::scope(|scope| {
         let mut left = own.len();
         let mut batches = Batches::spawn(scope, feed, own, asking.threads);
-        let mut rows = Vec::with_capacity(pictures.len());
         for round in pictures.chunks(size * processes.count()) {
             let mut values = vec![0.0; round.len() * classes];
             if left > 0 {
@@ -286,9 +285,8 @@ pub fn logits(
                 values[from..from + numbers.len()].copy_from_slice(&numbers);
             }
             processes.sum(&mut values);
-            rows.extend(values.chunks_exact(classes).map(<[f32]>::to_vec));
-            done(round.len());
+            values.chunks_exact(classes).for_each(&mut row);
         }
-        Ok(rows)
+        Ok(())
     })
 }

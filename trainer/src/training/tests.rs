@@ -90,6 +90,17 @@ fn schedule(epochs: f64, rate: f64) -> Schedule {
     Schedule::new(vec![Span { epochs, rate }]).expect("a schedule")
 }
 
+/// What a run may have beside its steps.
+#[derive(Clone, Copy, Default)]
+struct Extras {
+    ema_decay: Option<f64>,
+    patience: Option<usize>,
+    every_stage: bool,
+}
+
+const STOPPING: Extras = Extras { ema_decay: None, patience: Some(2), every_stage: false };
+const ALL: Extras = Extras { ema_decay: Some(0.9), patience: Some(9), every_stage: true };
+
 /// Trains genus then species on `set`; `done` may stop it. With a checkpoint after every other step.
 fn train_on(
     set: &Set,
@@ -97,11 +108,14 @@ fn train_on(
     epochs: f64,
     done: impl FnMut(Progress) -> Result<(), TrainingError>,
 ) -> Result<Network, TrainingError> {
-    train_with(set, checkpoint, epochs, (None, None), done)
+    train_with(set, checkpoint, epochs, Extras::default(), done)
 }
 
-fn asking(batch_size: usize, processes: &dyn Processes) -> Asking<'_> {
-    Asking { batch_size, threads: 1, processes }
+fn rows(network: &Network, feed: &Feed<'_>, pictures: &[usize], batch_size: usize) -> Vec<Vec<f32>> {
+    let mut rows = Vec::new();
+    let asking = Asking { batch_size, threads: 1, processes: &Alone };
+    logits(network, feed, pictures, asking, |row| rows.push(row.to_vec())).expect("logits");
+    rows
 }
 
 /// The same with the decay of a moving average, and patience for the same pictures as validation.
@@ -109,7 +123,7 @@ fn train_with(
     set: &Set,
     checkpoint: Option<&Path>,
     epochs: f64,
-    extras: (Option<f64>, Option<usize>),
+    extras: Extras,
     done: impl FnMut(Progress) -> Result<(), TrainingError>,
 ) -> Result<Network, TrainingError> {
     train_in(set, checkpoint, epochs, extras, (&Alone, steps()), done)
@@ -120,7 +134,7 @@ fn train_in(
     set: &Set,
     checkpoint: Option<&Path>,
     epochs: f64,
-    (ema_decay, patience): (Option<f64>, Option<usize>),
+    Extras { ema_decay, patience, every_stage }: Extras,
     (processes, steps): (&dyn Processes, StepSettings),
     done: impl FnMut(Progress) -> Result<(), TrainingError>,
 ) -> Result<Network, TrainingError> {
@@ -137,7 +151,7 @@ fn train_in(
         pictures: &pictures,
         labels: &set.labels,
         patience: Some(patience),
-        every_stage: true,
+        every_stage,
     });
     let run = Run {
         ema_decay,
@@ -192,7 +206,7 @@ fn what_is_trained_answers_as_what_is_exported() {
         let pass = network.pass(inputs.collect(), Mode::Training { dropout: 0.0, seed: 1 });
         assert_eq!(pass.auxiliary.map(|logits| logits.dims()), Some([3, 3]));
         network.keep_statistics(pass.batch_statistics, 0.5);
-        let trained = logits(&network, &feed, &[0, 1, 2], asking(2, &Alone), |_| {}).expect("logits");
+        let trained = rows(&network, &feed, &[0, 1, 2], 2);
         let runner = Runner::new(&export_features(&settings, &network.weights(), &views), &views);
         let runner = runner.expect("an engine");
         for (path, trained) in set.pictures.iter().zip(trained) {
@@ -208,7 +222,7 @@ fn what_is_trained_answers_as_what_is_exported() {
 #[test]
 fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
     let set = set(6);
-    let extras = (Some(0.9), Some(9));
+    let extras = Extras { ema_decay: Some(0.9), patience: Some(9), every_stage: false };
     let whole = train_with(&set, None, 2.0, extras, |_| Ok(())).expect("a run");
     let path = set.folder.path().join("checkpoint.safetensors");
     let mut made = 0;
@@ -235,13 +249,10 @@ fn an_interrupted_run_ends_where_an_uninterrupted_one_does() {
 fn the_last_stage_ends_when_validation_gets_no_better_and_gives_its_best_network() {
     let set = set(6);
     let path = set.folder.path().join("checkpoint.safetensors");
-    let (mut losses, mut ranks) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut losses = Vec::new();
     let mut last = (0, 0);
-    let network = train_with(&set, Some(&path), 40.0, (None, Some(2)), |progress| {
-        if let Some(validated) = &progress.validated {
-            losses.extend((progress.stage == 1).then_some(validated.validation_loss));
-            ranks[progress.stage] = validated.validation_top1.keys().cloned().collect();
-        }
+    let network = train_with(&set, Some(&path), 40.0, STOPPING, |progress| {
+        losses.extend(progress.validated.map(|validated| validated.validation_loss));
         last = (progress.step, progress.steps);
         Ok(())
     });
@@ -249,9 +260,8 @@ fn the_last_stage_ends_when_validation_gets_no_better_and_gives_its_best_network
     assert!(last.0 < last.1, "{last:?}: {losses:?}");
     let best = losses.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1)).map(|(epoch, _)| epoch);
     assert_eq!(best, Some(losses.len() - 3), "{losses:?}");
-    assert_eq!(ranks, [&["genus", "kingdom"][..], &["genus", "kingdom", "species"]]);
     // An ended stage is not gone on with, and gives the same.
-    let again = train_with(&set, Some(&path), 40.0, (None, Some(2)), |_| panic!("a step after the end"));
+    let again = train_with(&set, Some(&path), 40.0, STOPPING, |_| panic!("a step after the end"));
     let again = again.expect("a run");
     assert_eq!((network.weights(), network.head()), (again.weights(), again.head()));
 }
@@ -264,7 +274,7 @@ fn colours_are_learned() {
     let views = views(&["whole", "crop"], &settings);
     let feed = feed(&set, &views, &settings, None);
     let pictures: Vec<usize> = (0..set.pictures.len()).collect();
-    let rows = logits(&network, &feed, &pictures, asking(8, &Alone), |_| {}).expect("logits");
+    let rows = rows(&network, &feed, &pictures, 8);
     let best = |row: &Vec<f32>| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
     let right = rows
         .iter()
@@ -388,11 +398,10 @@ fn train_together(
                 let mut losses = Vec::new();
                 let process = Thread { number, meeting };
                 let checkpoint = checkpoints.get(number).map(PathBuf::as_path);
-                let network =
-                    train_in(set, checkpoint, 1.0, (Some(0.9), Some(9)), (&process, settings), |progress| {
-                        losses.push(progress.loss);
-                        Ok(())
-                    });
+                let network = train_in(set, checkpoint, 1.0, ALL, (&process, settings), |progress| {
+                    losses.push(progress.loss);
+                    Ok(())
+                });
                 network.map(|network| (losses, network))
             })
         });
@@ -406,14 +415,16 @@ fn several_processes_end_where_one_does() {
     let set = set(5);
     for (passes, counts) in [(3, &[3][..]), (4, &[2, 4])] {
         let settings = StepSettings { batch_size: 2, passes, ..steps() };
-        let mut alone = Vec::new();
-        let network =
-            train_in(&set, None, 1.0, (Some(0.9), Some(9)), (&Alone, settings.clone()), |progress| {
-                alone.push(progress.loss);
-                Ok(())
-            });
+        let (mut alone, mut ranks) = (Vec::new(), [Vec::new(), Vec::new()]);
+        let network = train_in(&set, None, 1.0, ALL, (&Alone, settings.clone()), |progress| {
+            alone.push(progress.loss);
+            let asked = progress.validated.into_iter();
+            ranks[progress.stage].extend(asked.flat_map(|validated| validated.validation_top1.into_keys()));
+            Ok(())
+        });
         let network = network.expect("a run");
         assert!(alone.len() >= 2, "{alone:?}");
+        assert_eq!(ranks, [&["genus", "kingdom"][..], &["genus", "kingdom", "species"]]);
         for &count in counts {
             for (number, of_one) in train_together(&set, count, &settings, &[]).into_iter().enumerate() {
                 let (losses, together) = of_one.expect("a run");

@@ -55,12 +55,14 @@ impl Validation<'_> {
         (taxonomy, frontier): (&Taxonomy, &Frontier),
         asking: Asking<'_>,
     ) -> Result<Validated, BatchError> {
-        let rows = logits(network, self.feed, self.pictures, asking, |_| {})?;
-        let losses = rows.iter().zip(self.labels);
-        let losses = losses.map(|(row, &label)| loss(row, frontier.admitted(taxonomy, label)));
-        let best: Vec<TaxonIndex> = rows.iter().map(|row| most_probable(row, frontier)).collect();
+        let (mut sum, mut best) = (0.0, Vec::with_capacity(self.labels.len()));
+        let mut labels = self.labels.iter();
+        logits(network, self.feed, self.pictures, asking, |row| {
+            sum += labels.next().map_or(0.0, |&label| loss(row, frontier.admitted(taxonomy, label)));
+            best.push(most_probable(row, frontier));
+        })?;
         Ok(Validated {
-            validation_loss: losses.sum::<f64>() / rows.len().max(1) as f64,
+            validation_loss: sum / best.len().max(1) as f64,
             validation_top1: self.top1(taxonomy, &best),
         })
     }

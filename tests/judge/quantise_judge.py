@@ -96,6 +96,10 @@ def main(folder):
         # Total variation, which is fair to a quantiser that rounds probabilities to 127 steps and some of them to 0.
         distance = float(abs(original - probabilities).sum(1).mean() / 2)
         ratio = size / float_path.stat().st_size
+        for at in numpy.flatnonzero(best != top):
+            pair = lambda row: f"{row[best[at]]:.4f} and {row[top[at]]:.4f}"
+            print(f"  {name}, {sides['judging'][at]['name']}: two leaves have {pair(original[at])} in float, "
+                  f"{pair(probabilities[at])} here")
         print(f"{name}: agreement {agreement:.4f}, top-1 {right(top):.4f} (float {right(best):.4f}), distance "
               f"{distance:.5f}, size {ratio:.3f}, {layers[0]} of {layers[1]} layers in int8")
         return agreement, right(best) - right(top), distance, ratio, layers[0]

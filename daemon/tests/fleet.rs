@@ -488,11 +488,15 @@ fn a_configuration_is_rolled_out_the_same_way_and_one_with_which_the_node_does_n
         assert!(output.err.contains(reason), "{version}: {output:?}");
     }
     // What is wrong in the field is found out there.
+    let boot = last(&listener, "fieldmark/n1/info")["boot"].clone();
     let output = roll_out("1.4.0", "[mqtt]\nurl = \"mqtt://127.0.0.1:1\"\n");
     assert_eq!(output.code, Some(1), "{output:?}");
     assert!(output.err.contains("it does not reach its broker"), "{output:?}");
     assert_eq!(last(&listener, "fieldmark/n1/config/state")["running"]["version"], "1.0.0");
-    let before = listener.on("fieldmark/n1/pond/alert").len();
-    listener.wait("fieldmark/n1/pond/alert", |heard| heard.len() > before);
+    // The watch list is in force again, in the process that came up with it.
+    let told = listener
+        .wait("fieldmark/n1/info", |heard| heard.last().is_some_and(|text| parsed(text)["boot"] != boot));
+    let boot = parsed(&told[told.len() - 1])["boot"].clone();
+    listener.wait("fieldmark/n1/pond/alert", |heard| heard.iter().any(|text| parsed(text)["boot"] == boot));
     assert!(node.is_alive());
 }

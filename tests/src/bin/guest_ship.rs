@@ -149,7 +149,7 @@ fn ready_when_the_camera_streams(table: &mut Table) -> Result<Listener, Failure>
     );
     // Under emulation a reload takes longer than that.
     short_times("")?;
-    let listener = Listener::lasting()?;
+    let listener = Listener::lasting("first-boot")?;
     let plugged = Instant::now();
     shell(LOAD_VIVID)?;
     wait_for_node(WEBCAM)?;
@@ -467,7 +467,8 @@ fn second_boot(table: &mut Table) -> Result<(), Failure> {
     write("/etc/hosts", "127.0.0.1 localhost broker.example.org guest\n")?;
     let begun = Instant::now();
     shell("systemctl start mosquitto")?;
-    let listener = Listener::lasting()?;
+    // What the broker kept for the listener of the first boot is that one's.
+    let listener = Listener::lasting("second-boot")?;
     let first = listener.wait_for(PATIENCE, "webcam/detection", begun, |event| event["seq"] == 0)?;
     let booted: f64 = shell("awk '/btime/ {print $2}' /proc/stat")?.trim().parse()?;
     let decided = shell(&format!("date -d {} +%s.%N", first.message["time"].as_str().unwrap_or_default()))?;

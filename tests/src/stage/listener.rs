@@ -41,8 +41,8 @@ impl Listener {
     ///
     /// # Errors
     /// As [`Self::start`].
-    pub fn lasting() -> Result<Self, Failure> {
-        Self::with(&["-c", "-i", "stage"])
+    pub fn lasting(name: &str) -> Result<Self, Failure> {
+        Self::with(&["-c", "-i", name])
     }
 
     fn with(more: &[&str]) -> Result<Self, Failure> {

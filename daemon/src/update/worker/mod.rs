@@ -367,6 +367,7 @@ impl Worker {
                 self.parts.identity.name,
                 self.parts.identity.version
             );
+            self.asked = None;
             self.change(|journal| journal.refuse(&offered, reason));
             return;
         }
@@ -380,6 +381,8 @@ impl Worker {
                     }
                     journal.want(&offer, turn);
                 });
+                // Asked for once is tried once: what is given up after that is not forgiven again.
+                self.asked = None;
                 self.failures = 0;
             }
             Err(TrustError::Refused(reason)) => {

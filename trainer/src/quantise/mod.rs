@@ -146,10 +146,11 @@ pub fn quantise(
     let mut search = Search::new(model, package, calibration, judging, settings, say)?;
     search.choose_numbers("")?;
     search.equalise()?;
-    search.prefer_what_reaches()?;
-    search.fine_tune()?;
-    search.keep_sensitive_in_float()?;
-    search.finish(onnx.len())
+    let judgement = search.judge()?;
+    let judgement = search.prefer_what_reaches(judgement)?;
+    let judgement = search.fine_tune(judgement)?;
+    let judgement = search.keep_sensitive_in_float(judgement)?;
+    Ok(search.finish(judgement, onnx.len()))
 }
 
 /// `model` with another graph, encoded.

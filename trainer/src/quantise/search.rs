@@ -1,4 +1,4 @@
-//! The search for numbers and float layers, step by step, each kept only where a measurement says so.
+//! The search for numbers, step by step, each kept only where a measurement says so; then for what the target asks.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,29 +7,18 @@ use fieldmark_models::onnx::{Graph, Model};
 use fieldmark_models::package::{PROBABILITIES, Package};
 use fieldmark_models::specificity::Threshold;
 
+pub(super) use self::reach::Judgement;
 use super::engine::{Engine, Sample};
 use super::equalise::equalise;
 use super::explicit::{Numbers, explicit};
-use super::fidelity::{Fidelity, judged};
+use super::fidelity::Fidelity;
 use super::histogram::Method;
 use super::placement::{Placement, layers, place};
 use super::record::{Record, TensorRange, Variant};
-use super::sensitive::Panel;
 use super::simulate::simulate;
-use super::tune::Tuner;
-use super::{
-    FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges, sensitive,
-    transport,
-};
+use super::{FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges};
 
-/// So many times the divergence of the nearest candidate another may have that is taken because it reaches the target.
-const FARTHEST: f64 = 3.0;
-
-/// Of the layers that are worth most, those whose range is tried by every method before they are left in float.
-const REMEASURED: usize = 6;
-
-/// Of all layers, the share that may be float before the search gives up.
-const MOST_FLOAT: f64 = 0.25;
+mod reach;
 
 /// A graph with numbers, and how far it is from the float model as measured.
 #[derive(Clone)]
@@ -240,131 +229,9 @@ impl<'a> Search<'a> {
         self.measure(Candidate { name: format!("{graph}bias correction"), shifts, ..self.best.clone() })
     }
 
-    /// Where the nearest candidate misses the target, the next nearest that reaches it: other numbers cost nothing on the
-    /// device, layers in float do.
-    pub(super) fn prefer_what_reaches(&mut self) -> Result<(), QuantiseError> {
-        let mut others = std::mem::take(&mut self.candidates);
-        if self.judge(&self.float)?.0.reaches(&self.settings.target) {
-            return Ok(());
-        }
-        let nearest = self.best.clone();
-        others
-            .retain(|other| other.name != nearest.name && other.divergence <= FARTHEST * nearest.divergence);
-        others.sort_by(|a, b| a.divergence.total_cmp(&b.divergence));
-        for other in others {
-            self.best = other;
-            if self.judge(&self.float)?.0.reaches(&self.settings.target) {
-                (self.say)(&format!("{} misses the target, {} reaches it", nearest.name, self.best.name));
-                return Ok(());
-            }
-        }
-        self.best = nearest;
-        Ok(())
-    }
-
-    /// Fine-tunes where that was asked for and the target is missed; the epoch that answers most like the float model stays.
-    pub(super) fn fine_tune(&mut self) -> Result<(), QuantiseError> {
-        let Some(settings) = self.settings.fine_tuning else { return Ok(()) };
-        let (untuned, _) = self.judge(&self.float)?;
-        if untuned.reaches(&self.settings.target) {
-            (self.say)("the target is reached without fine-tuning");
-            return Ok(());
-        }
-        let answers = self.answers(&self.best.graph, self.calibration)?;
-        let side = self.package.views().input_size() as usize;
-        let start = (&*self.best.graph, &self.full, &self.best.ranges);
-        let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings.rate);
-        let mut nearest = (untuned.divergence, self.best.graph.clone(), self.best.shifts.clone());
-        // Biases are trained with everything else.
-        self.best.shifts.clear();
-        for epoch in 1..=settings.epochs {
-            let learned = tuner.epoch()?;
-            self.best.graph = Rc::new(tuner.graph());
-            let divergence = self.judge(&self.float)?.0.divergence;
-            (self.say)(&format!(
-                "fine-tuning, epoch {epoch} of {}: divergence {learned:.5} before its steps, {divergence:.5} judged",
-                settings.epochs
-            ));
-            self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
-            if divergence < nearest.0 {
-                nearest = (divergence, self.best.graph.clone(), BTreeMap::new());
-            }
-        }
-        (_, self.best.graph, self.best.shifts) = nearest;
-        Ok(())
-    }
-
-    fn judge(&self, float: &BTreeSet<String>) -> Result<(Fidelity, Vec<Vec<f32>>), QuantiseError> {
-        let answers = self.answers(&simulate(&self.int8(&self.best, float)), self.judging)?;
-        let taxonomy = self.package.taxonomy();
-        let calibration = self.package.calibration();
-        let point = calibration.point_for(self.settings.accuracy).ok();
-        let threshold = point.map_or_else(Threshold::default, |point| point.threshold);
-        let (before, after) =
-            (judged(taxonomy, self.judging, &self.judging_answers), judged(taxonomy, self.judging, &answers));
-        let own = transport(calibration, &before, &after).ok();
-        let own = own.and_then(|own| own.point_for(self.settings.accuracy).ok().map(|point| point.threshold));
-        let (float, other) =
-            ((&self.judging_answers[..], threshold), (&answers[..], own.unwrap_or(threshold)));
-        Ok((Fidelity::of(taxonomy, self.judging, float, other), answers))
-    }
-
-    /// Leaves layers in float, the one worth most first, until the target is reached.
-    pub(super) fn keep_sensitive_in_float(&mut self) -> Result<(), QuantiseError> {
-        let (fidelity, answers) = self.judge(&self.float)?;
-        if fidelity.reaches(&self.settings.target) {
-            return Ok(());
-        }
-        (self.say)(&format!(
-            "target missed: agreement {:.4}, top-1 {:.4} (float {:.4}), mean depth {:.3} (float {:.3})",
-            fidelity.agreement, fidelity.top1, fidelity.top1_float, fidelity.depth, fidelity.depth_float
-        ));
-        let units = sensitive::units(&self.best.graph, &self.full.layers);
-        let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
-        (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
-        let panel =
-            Panel::of((self.judging, &self.judging_answers), &answers, (self.probing, &self.probing_answers));
-        let ranked = sensitive::by_worth(units, |float| {
-            let graph = self.int8(&self.best, float);
-            self.likeness(&graph, &panel.samples, &panel.answers)
-        })?;
-        let name = |unit: &[String]| unit.join(" ");
-        self.sensitivity =
-            ranked.iter().map(|(unit, left)| Variant { name: name(unit), divergence: *left }).collect();
-        for (rank, (unit, _)) in ranked.into_iter().enumerate() {
-            if self.float.len() + unit.len() > most || (rank < REMEASURED && self.other_range(&unit)?) {
-                break;
-            }
-            (self.say)(&format!("in float: {}", name(&unit)));
-            self.float.extend(unit);
-            if self.judge(&self.float)?.0.reaches(&self.settings.target) {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives what `unit` reads its range by another method; whether the target is reached with it. It stays only then.
-    fn other_range(&mut self, unit: &[String]) -> Result<bool, QuantiseError> {
-        let groups = sensitive::groups_read(&self.best.graph, &self.full.groups, unit);
-        let ranges = self.best.ranges.clone();
-        for method in Method::ALL {
-            let other = ranges::uniform(&self.best.found, method);
-            let other = groups.iter().filter_map(|group| Some((*group, *other.get(group)?)));
-            self.best.ranges = ranges.clone();
-            self.best.ranges.extend(other);
-            if self.best.ranges != ranges && self.judge(&self.float)?.0.reaches(&self.settings.target) {
-                (self.say)(&format!("range by {} instead: {}", method.name(), unit.join(" ")));
-                return Ok(true);
-            }
-        }
-        self.best.ranges = ranges;
-        Ok(false)
-    }
-
     /// Writes the graphs and the record.
-    pub(super) fn finish(self, float32_bytes: usize) -> Result<Quantised, QuantiseError> {
-        let (fidelity, answers) = self.judge(&self.float)?;
+    pub(super) fn finish(self, judgement: Judgement, float32_bytes: usize) -> Quantised {
+        let Judgement { fidelity, answers } = judgement;
         let int8 = self.int8(&self.best, &self.float);
         let placement = place(&self.best.graph, &self.float);
         let tensor = placement.groups.keys().filter_map(|value| {
@@ -398,6 +265,6 @@ impl<'a> Search<'a> {
         };
         let int8 = encoded(&self.model, int8);
         record.int8_bytes = int8.len();
-        Ok(Quantised { int8, fp16, simulated, float_answers: self.judging_answers, answers, record })
+        Quantised { int8, fp16, simulated, float_answers: self.judging_answers, answers, record }
     }
 }

@@ -158,7 +158,7 @@ pub(super) fn samples(package: &Package, seed: u64) -> Vec<Sample> {
     (0..12).map(&mut sample).collect()
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     let target = Target { agreement: 0.9, drop: 0.1, depth: 0.1 };
     Settings { target, probes: 8, accuracy: 0.9, fine_tuning: None }
 }

@@ -1,0 +1,261 @@
+//! What is done where the nearest int8 graph misses the target: other numbers first, which cost nothing on the device, then
+//! fine-tuning where it was asked for, then layers in float. Every step is handed the judgement on the graph as it is, and
+//! hands on the one on the graph as it leaves it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fieldmark_models::specificity::Threshold;
+
+use super::super::engine::Sample;
+use super::super::fidelity::{Fidelity, judged};
+use super::super::histogram::Method;
+use super::super::record::Variant;
+use super::super::sensitive::{self, Panel};
+use super::super::simulate::simulate;
+use super::super::tune::Tuner;
+use super::super::{QuantiseError, ranges, transport};
+use super::Search;
+
+/// So many times the divergence of the nearest candidate another may have that is taken because it reaches the target.
+const FARTHEST: f64 = 3.0;
+
+/// Of the layers that are worth most, those whose range is tried by every method before they are left in float.
+const REMEASURED: usize = 6;
+
+/// Of all layers, the share that may be float before the search gives up.
+const MOST_FLOAT: f64 = 0.25;
+
+/// How the int8 graph answers the judging pictures.
+pub(in super::super) struct Judgement {
+    pub(super) fidelity: Fidelity,
+    /// Probabilities.
+    pub(super) answers: Vec<Vec<f32>>,
+}
+
+impl Search<'_> {
+    /// Judges the int8 graph as it is.
+    pub(in super::super) fn judge(&self) -> Result<Judgement, QuantiseError> {
+        let answers = self.answers(&simulate(&self.int8(&self.best, &self.float)), self.judging)?;
+        let taxonomy = self.package.taxonomy();
+        let calibration = self.package.calibration();
+        let point = calibration.point_for(self.settings.accuracy).ok();
+        let threshold = point.map_or_else(Threshold::default, |point| point.threshold);
+        let (before, after) =
+            (judged(taxonomy, self.judging, &self.judging_answers), judged(taxonomy, self.judging, &answers));
+        let own = transport(calibration, &before, &after).ok();
+        let own = own.and_then(|own| own.point_for(self.settings.accuracy).ok().map(|point| point.threshold));
+        let (float, other) =
+            ((&self.judging_answers[..], threshold), (&answers[..], own.unwrap_or(threshold)));
+        let fidelity = Fidelity::of(taxonomy, self.judging, float, other);
+        Ok(Judgement { fidelity, answers })
+    }
+
+    fn reaches(&self, judgement: &Judgement) -> bool {
+        judgement.fidelity.reaches(&self.settings.target)
+    }
+
+    /// Where the nearest candidate misses the target, the next nearest that reaches it: other numbers cost nothing on the
+    /// device, layers in float do.
+    pub(in super::super) fn prefer_what_reaches(
+        &mut self,
+        now: Judgement,
+    ) -> Result<Judgement, QuantiseError> {
+        let mut others = std::mem::take(&mut self.candidates);
+        if self.reaches(&now) {
+            return Ok(now);
+        }
+        let nearest = self.best.clone();
+        others
+            .retain(|other| other.name != nearest.name && other.divergence <= FARTHEST * nearest.divergence);
+        others.sort_by(|a, b| a.divergence.total_cmp(&b.divergence));
+        for other in others {
+            self.best = other;
+            let judgement = self.judge()?;
+            if self.reaches(&judgement) {
+                (self.say)(&format!("{} misses the target, {} reaches it", nearest.name, self.best.name));
+                return Ok(judgement);
+            }
+        }
+        self.best = nearest;
+        Ok(now)
+    }
+
+    /// Fine-tunes where that was asked for and the target is missed; the epoch that answers most like the float model stays.
+    pub(in super::super) fn fine_tune(&mut self, now: Judgement) -> Result<Judgement, QuantiseError> {
+        let Some(settings) = self.settings.fine_tuning else { return Ok(now) };
+        if self.reaches(&now) {
+            (self.say)("the target is reached without fine-tuning");
+            return Ok(now);
+        }
+        let answers = self.answers(&self.best.graph, self.calibration)?;
+        let side = self.package.views().input_size() as usize;
+        let start = (&*self.best.graph, &self.full, &self.best.ranges);
+        let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings.rate);
+        let mut nearest = (now, self.best.graph.clone(), self.best.shifts.clone());
+        // Biases are trained with everything else.
+        self.best.shifts.clear();
+        for epoch in 1..=settings.epochs {
+            let learned = tuner.epoch()?;
+            self.best.graph = Rc::new(tuner.graph());
+            let tuned = self.judge()?;
+            let divergence = tuned.fidelity.divergence;
+            (self.say)(&format!(
+                "fine-tuning, epoch {epoch} of {}: divergence {learned:.5} before its steps, {divergence:.5} judged",
+                settings.epochs
+            ));
+            self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
+            if divergence < nearest.0.fidelity.divergence {
+                nearest = (tuned, self.best.graph.clone(), BTreeMap::new());
+            }
+        }
+        let (judgement, graph, shifts) = nearest;
+        (self.best.graph, self.best.shifts) = (graph, shifts);
+        Ok(judgement)
+    }
+
+    /// Leaves layers in float, the one worth most first, until the target is reached.
+    pub(in super::super) fn keep_sensitive_in_float(
+        &mut self,
+        mut now: Judgement,
+    ) -> Result<Judgement, QuantiseError> {
+        if self.reaches(&now) {
+            return Ok(now);
+        }
+        let fidelity = &now.fidelity;
+        (self.say)(&format!(
+            "target missed: agreement {:.4}, top-1 {:.4} (float {:.4}), mean depth {:.3} (float {:.3})",
+            fidelity.agreement, fidelity.top1, fidelity.top1_float, fidelity.depth, fidelity.depth_float
+        ));
+        let units = sensitive::units(&self.best.graph, &self.full.layers);
+        let most = (MOST_FLOAT * self.full.layers.len() as f64) as usize;
+        (self.say)(&format!("measuring {} layers, each alone in float", units.len()));
+        let probing = (self.probing, &self.probing_answers[..]);
+        let panel = Panel::of((self.judging, &self.judging_answers), &now.answers, probing);
+        let ranked = sensitive::by_worth(units, |float| {
+            let graph = self.int8(&self.best, float);
+            self.likeness(&graph, &panel.samples, &panel.answers)
+        })?;
+        let name = |unit: &[String]| unit.join(" ");
+        self.sensitivity =
+            ranked.iter().map(|(unit, left)| Variant { name: name(unit), divergence: *left }).collect();
+        for (rank, (unit, _)) in ranked.into_iter().enumerate() {
+            if self.float.len() + unit.len() > most {
+                break;
+            }
+            if rank < REMEASURED
+                && let Some(judgement) = self.other_range(&unit)?
+            {
+                return Ok(judgement);
+            }
+            (self.say)(&format!("in float: {}", name(&unit)));
+            self.float.extend(unit);
+            now = self.judge()?;
+            if self.reaches(&now) {
+                break;
+            }
+        }
+        Ok(now)
+    }
+
+    /// Gives what `unit` reads its range by another method; the judgement where the target is reached with it. It stays only
+    /// then.
+    fn other_range(&mut self, unit: &[String]) -> Result<Option<Judgement>, QuantiseError> {
+        let groups = sensitive::groups_read(&self.best.graph, &self.full.groups, unit);
+        let ranges = self.best.ranges.clone();
+        for method in Method::ALL {
+            let other = ranges::uniform(&self.best.found, method);
+            let other = groups.iter().filter_map(|group| Some((*group, *other.get(group)?)));
+            self.best.ranges = ranges.clone();
+            self.best.ranges.extend(other);
+            if self.best.ranges == ranges {
+                continue;
+            }
+            let judgement = self.judge()?;
+            if self.reaches(&judgement) {
+                (self.say)(&format!("range by {} instead: {}", method.name(), unit.join(" ")));
+                return Ok(Some(judgement));
+            }
+        }
+        self.best.ranges = ranges;
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::super::super::tests::{package, samples, settings, toy};
+    use super::super::super::{Settings, Target};
+    use super::*;
+
+    /// A search that has its numbers, and what it said since.
+    fn searched(then: impl FnOnce(&mut Search<'_>, &RefCell<Vec<String>>)) {
+        let package = package();
+        let (calibration, judging) = (samples(&package, 1), samples(&package, 2));
+        let said = RefCell::new(Vec::new());
+        let say = |line: &str| said.borrow_mut().push(line.to_owned());
+        // Numbers that were chosen well reach it, a range that cuts nearly everything off does not.
+        let settings = Settings { target: Target { agreement: 0.0, drop: 1.0, depth: 0.01 }, ..settings() };
+        let mut search =
+            Search::new(toy(), &package, &calibration, &judging, &settings, &say).expect("a search");
+        search.choose_numbers("").expect("numbers");
+        said.borrow_mut().clear();
+        then(&mut search, &said);
+    }
+
+    /// Cuts off nearly everything of what the last convolution reads.
+    fn cut(search: &mut Search<'_>) {
+        let group = search.full.groups["merge.concat"];
+        search.best.ranges.insert(group, (Method::MinMax, 1e-4));
+    }
+
+    #[test]
+    fn of_two_candidates_the_one_that_reaches_the_target_is_taken_though_the_other_is_nearer() {
+        searched(|search, said| {
+            let reaching = search.best.clone();
+            search.best.name = "nearest".into();
+            search.best.divergence = reaching.divergence / 2.0;
+            cut(search);
+            search.candidates = vec![search.best.clone(), reaching.clone()];
+            let now = search.judge().expect("a judgement");
+            assert!(!search.reaches(&now), "{:?}", now.fidelity);
+            let after = search.prefer_what_reaches(now).expect("a judgement");
+            assert!(search.reaches(&after), "{:?}", after.fidelity);
+            assert_eq!(search.best.ranges, reaching.ranges);
+            assert_eq!(after.answers, search.judge().expect("the same").answers);
+            let told = format!("nearest misses the target, {} reaches it", reaching.name);
+            assert_eq!(*said.borrow(), [told]);
+        });
+    }
+
+    #[test]
+    fn a_candidate_too_far_from_the_nearest_is_not_taken() {
+        searched(|search, said| {
+            let reaching = search.best.clone();
+            search.best.name = "nearest".into();
+            search.best.divergence = reaching.divergence / (2.0 * FARTHEST);
+            cut(search);
+            search.candidates = vec![search.best.clone(), reaching];
+            let now = search.judge().expect("a judgement");
+            let after = search.prefer_what_reaches(now).expect("a judgement");
+            assert!(!search.reaches(&after) && search.best.name == "nearest");
+            assert!(said.borrow().is_empty());
+        });
+    }
+
+    #[test]
+    fn a_range_that_another_method_mends_leaves_no_layer_in_float() {
+        searched(|search, said| {
+            cut(search);
+            let now = search.judge().expect("a judgement");
+            assert!(!search.reaches(&now), "{:?}", now.fidelity);
+            let after = search.keep_sensitive_in_float(now).expect("a judgement");
+            assert!(search.reaches(&after), "{:?}", after.fidelity);
+            assert!(search.float.is_empty(), "{:?}", search.float);
+            assert_eq!(after.answers, search.judge().expect("the same").answers);
+            assert!(said.borrow().last().is_some_and(|line| line.starts_with("range by ")), "{said:?}");
+        });
+    }
+}

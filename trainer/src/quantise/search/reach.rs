@@ -7,7 +7,6 @@ use std::rc::Rc;
 
 use fieldmark_models::specificity::Threshold;
 
-use super::super::engine::Sample;
 use super::super::fidelity::{Fidelity, judged};
 use super::super::histogram::Method;
 use super::super::record::Variant;
@@ -187,7 +186,6 @@ mod tests {
     use std::cell::RefCell;
 
     use super::super::super::tests::{package, samples, settings, toy};
-    use super::super::super::{Settings, Target};
     use super::*;
 
     /// A search that has its numbers, and what it said since.
@@ -197,7 +195,7 @@ mod tests {
         let said = RefCell::new(Vec::new());
         let say = |line: &str| said.borrow_mut().push(line.to_owned());
         // Numbers that were chosen well reach it, a range that cuts nearly everything off does not.
-        let settings = Settings { target: Target { agreement: 0.0, drop: 1.0, depth: 0.01 }, ..settings() };
+        let settings = settings();
         let mut search =
             Search::new(toy(), &package, &calibration, &judging, &settings, &say).expect("a search");
         search.choose_numbers("").expect("numbers");

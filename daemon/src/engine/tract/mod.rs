@@ -145,3 +145,33 @@ impl Engine for TractEngine {
         self.run(views, probabilities).map_err(failed("run"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use fieldmark_models::package::Package;
+
+    use super::*;
+
+    /// The shipped package's network, for `threads` threads.
+    fn shipped(threads: usize) -> TractEngine {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/packages");
+        let package = Package::open(&folder.join("garden-0.1.0.fieldmark")).expect("the shipped package");
+        let shape = Shape::new(package.views(), package.taxonomy().leaf_count());
+        let onnx = package.file(MODEL).expect("a model").to_vec();
+        TractEngine::new(onnx, shape, &TractSettings { threads: Some(threads) }).expect("an engine")
+    }
+
+    #[test]
+    fn the_shipped_networks_columns_are_plans_that_can_run_beside_each_other() {
+        let engine = shipped(2);
+        let Plans::Split { columns, tail } = &engine.plans else { panic!("the network was not cut") };
+        assert_eq!(columns.len(), engine.shape.views);
+        // Nearly everything is in the columns; a cut that left it in the tail would gain nothing.
+        let nodes = |plan: &Arc<TypedRunnableModel>| plan.model().nodes().len();
+        let least = columns.iter().map(nodes).min().unwrap_or_default();
+        assert!(least > 5 * nodes(tail), "{least} nodes in a column, {} in the tail", nodes(tail));
+        assert!(matches!(shipped(1).plans, Plans::Whole(_)));
+    }
+}

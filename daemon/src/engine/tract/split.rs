@@ -38,7 +38,8 @@ pub(super) fn split(model: &TypedModel) -> TractResult<Option<Parts>> {
     if inputs.len() < 2 {
         return Ok(None);
     }
-    let reached = reach(model, &inputs)?;
+    let mut reached = reach(model, &inputs)?;
+    leave_packing_to_the_tail(model, &mut reached)?;
     let in_tail = |node: usize| reached[node] == Reached::BySeveral;
     let mut ends: Vec<Vec<OutletId>> = vec![Vec::new(); inputs.len()];
     for node in model.eval_order()? {
@@ -51,10 +52,9 @@ pub(super) fn split(model: &TypedModel) -> TractResult<Option<Parts>> {
         }
     }
     let all_meet = ends.iter().all(|ends| !ends.is_empty());
-    let plain = |outlet: &OutletId| Ok::<bool, TractError>(model.outlet_fact(*outlet)?.exotic_fact.is_none());
-    let all_plain = ends.iter().flatten().map(plain).collect::<TractResult<Vec<_>>>()?;
     let answered_by_tail = model.output_outlets()?.iter().all(|output| in_tail(output.node));
-    if !(all_meet && answered_by_tail && all_plain.into_iter().all(|plain| plain)) {
+    let packed = ends.iter().flatten().map(|end| is_packed(model, *end)).collect::<TractResult<Vec<_>>>()?;
+    if !(all_meet && answered_by_tail) || packed.into_iter().any(|packed| packed) {
         return Ok(None);
     }
     let columns = inputs.iter().zip(&ends).map(|(input, ends)| column(model, *input, ends));
@@ -73,6 +73,27 @@ fn reach(model: &TypedModel, inputs: &[OutletId]) -> TractResult<Vec<Reached>> {
         };
     }
     Ok(reached)
+}
+
+/// What a column hands to the tail must be numbers. A node that lays them out for the tail's matrix product is the tail's:
+/// columns that are multiplied right where they meet could not be cut otherwise.
+fn leave_packing_to_the_tail(model: &TypedModel, reached: &mut [Reached]) -> TractResult<()> {
+    for node in model.eval_order()?.into_iter().rev() {
+        let outlets = (0..model.node(node).outputs.len()).map(|slot| OutletId::new(node, slot));
+        let mut readers = outlets.clone().flat_map(|outlet| model.outlet_successors(outlet));
+        let for_the_tail = readers.all(|inlet| reached[inlet.node] == Reached::BySeveral);
+        let packed = outlets.map(|outlet| is_packed(model, outlet)).collect::<TractResult<Vec<_>>>()?;
+        let of_a_column = matches!(reached[node], Reached::By(_));
+        if of_a_column && for_the_tail && packed.into_iter().any(|packed| packed) {
+            reached[node] = Reached::BySeveral;
+        }
+    }
+    Ok(())
+}
+
+/// Whether what `outlet` carries is laid out for one kernel, and is no tensor that could be handed on.
+fn is_packed(model: &TypedModel, outlet: OutletId) -> TractResult<bool> {
+    Ok(model.outlet_fact(outlet)?.exotic_fact.is_some())
 }
 
 fn column(model: &TypedModel, input: OutletId, ends: &[OutletId]) -> TractResult<TypedModel> {

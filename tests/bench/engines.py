@@ -167,6 +167,18 @@ def measure(here, packages):
                 peak = middle(lambda row: row["peak_rss_bytes"]) / 1e6
                 print(f"| {name} | {statistics.median(cpu):.1f} | {ratio:.2f} | {total} | {stage('inference')} | "
                       f"{stage('overhead')} | {peak:.0f} |", flush=True)
+            on_two_cores(here, package, rounds, count)
+
+
+def on_two_cores(here, package, rounds, count):
+    """What a second core gives tract: a region alone, and regions in calls of as many as there are threads."""
+    ours = [str(here / "fieldmarkd"), "bench", "--json", "--model", package, "--frames", str(here / "frames"),
+            "--count", str(count), "--engine", "tract", "--threads"]
+    pairs = [(run([*ours, "1"]), run([*ours, "2"])) for _ in range(rounds)]
+    ratio = lambda key: statistics.median(two["alone"][key] / one["alone"][key] for one, two in pairs)
+    warm = [statistics.median(pair[side]["rss_bytes"] for pair in pairs) / 1e6 for side in (0, 1)]
+    print(f"\ntract on two threads: latency of a region {ratio('p50_ms'):.2f} of that on one, regions a second "
+          f"{ratio('regions_per_second'):.2f} times as many; memory once warm {warm[0]:.0f} and {warm[1]:.0f} MB", flush=True)
 
 
 def main(what, *rest):

@@ -85,6 +85,19 @@ fn a_mirror_on_a_web_server_serves_as_well_as_the_broker() {
 }
 
 #[test]
+fn a_rollout_over_a_group_that_nobody_is_in_is_not_begun() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let office = Office::new(port);
+    office.release(1, Flaw::None, 0);
+    let refused = office.roll_out("toy@1.1.0", &AT_ONCE).wait();
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("toy@1.1.0: no node of g is known to the broker"), "{refused:?}");
+    let status = office.rollout("status");
+    assert!(!status.out.contains("done"), "nothing was published: {status:?}");
+}
+
+#[test]
 fn a_rollout_that_is_called_off_begins_no_further_node_and_leaves_the_others_as_they_are() {
     let port = free_port();
     let _broker = Broker::start(port);

@@ -145,6 +145,14 @@ async fn start(arguments: &StartArguments) -> Result<(), Failure> {
     }
     let rollout = ulid::Ulid::generate().to_string();
     let fleet = coordinator.fleet();
+    if fleet.is_empty() && !arguments.detach {
+        return Err(anyhow::anyhow!(
+            "{}: no node of {group} is known to the broker; nodes are of the group that `update.group` of their \
+             configuration names, and --detach begins it for nodes that come later",
+            listed.release
+        )
+        .into());
+    }
     let (hold, now) = (hold.as_secs(), jiff::Timestamp::now());
     let desired =
         begin(&listed.release, &rollout, &arguments.stages, hold, arguments.max_failures, &fleet, now);

@@ -433,7 +433,7 @@ fn a_clock_that_steps_moves_no_frame_ends_no_track_and_loses_no_event() {
 /// The log that comes with the parser's sources: an aircraft, a fix every second, lost on the way.
 fn recorded_log() -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--offline", "--locked", "--format-version", "1", "--manifest-path"])
+        .args(["metadata", "--locked", "--format-version", "1", "--manifest-path"])
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml"))
         .output()
         .expect("cargo");

@@ -110,10 +110,14 @@ def run(command):
     return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
 
 
+def daemons(here, package, count, threads):
+    return [str(here / "fieldmarkd"), "bench", "--json", "--model", package, "--frames", str(here / "frames"),
+            "--count", str(count), "--threads", str(threads)]
+
+
 def contestants(here, package, folder, manifest, count, threads):
     frames, side = here / "frames", str(manifest["input_size"])
-    ours = [str(here / "fieldmarkd"), "bench", "--json", "--model", package, "--frames", str(frames),
-            "--count", str(count), "--threads", str(threads)]
+    ours = daemons(here, package, count, threads)
     theirs = [sys.executable, __file__, "peer", str(folder / "model.onnx"), side, str(frames), str(count), str(threads)]
     venv = library(*glob.glob("work/venv/lib/python*/site-packages"))
     out = {
@@ -172,9 +176,8 @@ def measure(here, packages):
 
 def on_two_cores(here, package, rounds, count):
     """What a second core gives tract: a region alone, and regions in calls of as many as there are threads."""
-    ours = [str(here / "fieldmarkd"), "bench", "--json", "--model", package, "--frames", str(here / "frames"),
-            "--count", str(count), "--engine", "tract", "--threads"]
-    pairs = [(run([*ours, "1"]), run([*ours, "2"])) for _ in range(rounds)]
+    on = lambda threads: run([*daemons(here, package, count, threads), "--engine", "tract"])
+    pairs = [(on(1), on(2)) for _ in range(rounds)]
     ratio = lambda key: statistics.median(two["alone"][key] / one["alone"][key] for one, two in pairs)
     warm = [statistics.median(pair[side]["rss_bytes"] for pair in pairs) / 1e6 for side in (0, 1)]
     print(f"\ntract on two threads: latency of a region {ratio('p50_ms'):.2f} of that on one, regions a second "

@@ -7,14 +7,14 @@ use std::rc::Rc;
 
 use fieldmark_models::specificity::Threshold;
 
-use super::super::fidelity::{Fidelity, judged};
-use super::super::histogram::Method;
-use super::super::record::Variant;
-use super::super::sensitive::{self, Panel};
-use super::super::simulate::simulate;
-use super::super::tune::Tuner;
-use super::super::{QuantiseError, ranges, transport};
 use super::Search;
+use crate::quantise::fidelity::{Fidelity, judged};
+use crate::quantise::histogram::Method;
+use crate::quantise::record::Variant;
+use crate::quantise::sensitive::{self, Panel};
+use crate::quantise::simulate::simulate;
+use crate::quantise::tune::Tuner;
+use crate::quantise::{QuantiseError, ranges, transport};
 
 /// So many times the divergence of the nearest candidate another may have that is taken because it reaches the target.
 const FARTHEST: f64 = 3.0;
@@ -26,7 +26,7 @@ const REMEASURED: usize = 6;
 const MOST_FLOAT: f64 = 0.25;
 
 /// How the int8 graph answers the judging pictures.
-pub(in super::super) struct Judgement {
+pub(in crate::quantise) struct Judgement {
     pub(super) fidelity: Fidelity,
     /// Probabilities.
     pub(super) answers: Vec<Vec<f32>>,
@@ -34,7 +34,7 @@ pub(in super::super) struct Judgement {
 
 impl Search<'_> {
     /// Judges the int8 graph as it is.
-    pub(in super::super) fn judge(&self) -> Result<Judgement, QuantiseError> {
+    pub(in crate::quantise) fn judge(&self) -> Result<Judgement, QuantiseError> {
         let answers = self.answers(&simulate(&self.int8(&self.best, &self.float)), self.judging)?;
         let taxonomy = self.package.taxonomy();
         let calibration = self.package.calibration();
@@ -56,7 +56,7 @@ impl Search<'_> {
 
     /// Where the nearest candidate misses the target, the next nearest that reaches it: other numbers cost nothing on the
     /// device, layers in float do.
-    pub(in super::super) fn prefer_what_reaches(
+    pub(in crate::quantise) fn prefer_what_reaches(
         &mut self,
         now: Judgement,
     ) -> Result<Judgement, QuantiseError> {
@@ -81,7 +81,7 @@ impl Search<'_> {
     }
 
     /// Fine-tunes where that was asked for and the target is missed; the epoch that answers most like the float model stays.
-    pub(in super::super) fn fine_tune(&mut self, now: Judgement) -> Result<Judgement, QuantiseError> {
+    pub(in crate::quantise) fn fine_tune(&mut self, now: Judgement) -> Result<Judgement, QuantiseError> {
         let Some(settings) = self.settings.fine_tuning else { return Ok(now) };
         if self.reaches(&now) {
             (self.say)("the target is reached without fine-tuning");
@@ -114,7 +114,7 @@ impl Search<'_> {
     }
 
     /// Leaves layers in float, the one worth most first, until the target is reached.
-    pub(in super::super) fn keep_sensitive_in_float(
+    pub(in crate::quantise) fn keep_sensitive_in_float(
         &mut self,
         mut now: Judgement,
     ) -> Result<Judgement, QuantiseError> {
@@ -185,8 +185,8 @@ impl Search<'_> {
 mod tests {
     use std::cell::RefCell;
 
-    use super::super::super::tests::{package, samples, settings, toy};
     use super::*;
+    use crate::quantise::tests::{package, samples, settings, toy};
 
     /// A search that has its numbers, and what it said since.
     fn searched(then: impl FnOnce(&mut Search<'_>, &RefCell<Vec<String>>)) {

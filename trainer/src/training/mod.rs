@@ -29,6 +29,7 @@ pub use batch::{Batch, BatchError, Batches, Feed, Step, reading_threads};
 pub use checkpoint::{CheckpointError, Position};
 pub use dashboard::{Dashboard, StagePlan};
 pub use early::Best;
+pub use loss::{admitted, loss};
 #[cfg(feature = "mpi")]
 pub use message_passing::MessagePassing;
 pub use network::{BatchStatistics, Mode, Network, Pass};

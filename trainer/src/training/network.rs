@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use burn::tensor::activation::relu;
-use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, conv2d, max_pool2d};
+use burn::tensor::module::{avg_pool2d, batch_norm, batch_norm_train, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor};
+use fieldmark_convolutions::convolution as convolved;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -403,12 +404,13 @@ impl Walk<'_> {
         let options =
             ConvOptions::new_with_padding([convolution.stride; 2], padding, [1, 1], convolution.groups);
         let weight = variables.shaped::<4>(trained.weight, self.evaluating);
+        let maps = convolved(maps, weight, options);
         let maps = match trained.after {
             TrainedAfter::Bias(bias) => {
-                conv2d(maps, weight, Some(variables.value(bias, self.evaluating)), options)
+                let bias = variables.value(bias, self.evaluating);
+                maps + bias.reshape([1, convolution.output, 1, 1])
             }
             TrainedAfter::Norm { gamma, beta, statistics } => {
-                let maps = conv2d(maps, weight, None, options);
                 let (gamma, beta) =
                     (variables.value(gamma, self.evaluating), variables.value(beta, self.evaluating));
                 self.normalised(maps, gamma, beta, statistics)
@@ -467,7 +469,8 @@ fn activated(maps: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::None => maps,
         Activation::Relu => relu(maps),
-        Activation::Relu6 => maps.clamp(0.0, 6.0),
+        // What `clamp` gives; that fills masks.
+        Activation::Relu6 => relu(maps.clone()) - relu(maps.sub_scalar(6.0)),
     }
 }
 

@@ -70,6 +70,9 @@ struct RawPhotographs {
     set: Option<PathBuf>,
     table: Option<PathBuf>,
     photos: Option<PathBuf>,
+    /// Beginnings of file names that show the same individual: they are never on both sides.
+    #[serde(default)]
+    individuals: Vec<String>,
     #[serde(default = "fifth")]
     validation: f64,
     #[serde(default)]
@@ -292,8 +295,8 @@ impl Raw {
 
     fn checked(self, path: &Path, text: String) -> Result<NetworkRecipe, RecipeError> {
         let Self { name, version, licence, provenance, seed, data, augment, network, train, .. } = self;
-        let RawPhotographs { set, table, photos, validation, hint } = data;
-        let source = Source::of_keys(path, set, table.zip(photos), Vec::new(), hint)
+        let RawPhotographs { set, table, photos, individuals, validation, hint } = data;
+        let source = Source::of_keys(path, set, table.zip(photos), individuals, hint)
             .ok_or_else(|| RecipeError::Source { path: path.into() })?;
         let names = (&network.split, &network.merge);
         let (preset, split, merge) = resolved(path, &network.preset, names)?;

@@ -1,0 +1,127 @@
+//! Steps of training on one batch that never changes: what a step costs, and the losses that another program has to have
+//! as well. Nothing is read or augmented, nothing is dropped.
+//!
+//! `training_steps PRESET CLASSES BATCH STEPS [START.safetensors]` prints a line of JSON: the loss before each step and
+//! the seconds that each took. START gets what the steps begin with: every variable of the random network of two views by its name,
+//! `views` `[2, N, 3, H, W]` and `labels` `[N]`.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use burn::tensor::{Device, Tensor, TensorData};
+use fieldmark_trainer::network::{
+    Backbone, ColumnInit, HeadWeights, NetworkSettings, NetworkWeights, Preset,
+};
+use fieldmark_trainer::training::{Adam, AdamSettings, Mode, Network, admitted, loss};
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+
+const VIEWS: usize = 2;
+/// Of the auxiliary classifier's loss.
+const AUXILIARY_WEIGHT: f64 = 0.4;
+/// Of batch norm's running statistics.
+const NORM_DECAY: f64 = 0.95;
+const RATE: f64 = 0.001;
+
+fn main() -> anyhow::Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [preset, classes, batch, steps, start @ ..] = &arguments[..] else {
+        anyhow::bail!("usage: training_steps PRESET CLASSES BATCH STEPS [START.safetensors]");
+    };
+    let (classes, steps) = (classes.parse()?, steps.parse()?);
+    let preset = Preset::named(preset)?;
+    let examples = Examples::random(batch.parse()?, preset.input_size as usize, classes);
+    let mut network = network(preset, classes);
+    if let Some(path) = start.first() {
+        write(Path::new(path), &network, &examples)?;
+    }
+    let (losses, seconds) = train(&mut network, &examples, steps);
+    println!("{}", serde_json::json!({ "losses": losses, "seconds": seconds }));
+    Ok(())
+}
+
+fn network(preset: Preset, classes: usize) -> Network {
+    let features = preset.features();
+    let settings = NetworkSettings {
+        split: preset.split,
+        merge: preset.merge,
+        weights: None,
+        crop_column: ColumnInit::Random,
+        whole_share: 0.5,
+        seed: 1,
+        preset,
+    };
+    let weights = NetworkWeights::of_backbone(&settings, &Backbone::random(&settings.preset, 1), VIEWS);
+    let head = HeadWeights::random(features, classes, &mut StdRng::seed_from_u64(1));
+    Network::new(&settings, &weights, &head, &Device::flex().autodiff())
+}
+
+/// A batch whose pixels and labels are drawn.
+struct Examples {
+    /// `[N, 3, H, W]` of one view.
+    shape: [usize; 4],
+    views: Vec<Vec<f32>>,
+    labels: Vec<usize>,
+}
+
+impl Examples {
+    fn random(batch: usize, side: usize, classes: usize) -> Self {
+        let mut random = StdRng::seed_from_u64(2);
+        let shape = [batch, 3, side, side];
+        let length = shape.iter().product();
+        let mut view = || (0..length).map(|_| random.random_range(-1.0..1.0)).collect();
+        let views = (0..VIEWS).map(|_| view()).collect();
+        let labels = (0..batch).map(|_| random.random_range(0..classes)).collect();
+        Self { shape, views, labels }
+    }
+}
+
+/// The loss before each of `steps`, and the seconds that it took.
+fn train(network: &mut Network, examples: &Examples, steps: usize) -> (Vec<f32>, Vec<f64>) {
+    let (device, classes) = (network.device().clone(), network.classes());
+    let tensor =
+        |view: &Vec<f32>| Tensor::<4>::from_data(TensorData::new(view.clone(), examples.shape), &device);
+    let views: Vec<Tensor<4>> = examples.views.iter().map(tensor).collect();
+    let rows: Vec<Vec<usize>> = examples.labels.iter().map(|&label| vec![label]).collect();
+    let mask = admitted(&rows, classes, &device);
+    let settings = AdamSettings { epsilon: 1e-8, ..AdamSettings::default() };
+    let mut adam = Adam::new(settings, &network.variables);
+    let (mut losses, mut seconds) = (Vec::new(), Vec::new());
+    for step in 0..steps {
+        let begun = Instant::now();
+        let made = network.pass(views.clone(), Mode::Training { dropout: 0.0, seed: step as u64 });
+        let main = loss(made.logits, mask.clone());
+        losses.extend(main.clone().into_data().iter::<f32>());
+        let total = match made.auxiliary {
+            Some(logits) => main + loss(logits, mask.clone()).mul_scalar(AUXILIARY_WEIGHT),
+            None => main,
+        };
+        let gradients = network.variables.gradients(total.backward());
+        network.keep_statistics(made.batch_statistics, NORM_DECAY);
+        adam.step(&mut network.variables, gradients, RATE);
+        seconds.push(begun.elapsed().as_secs_f64());
+    }
+    (losses, seconds)
+}
+
+fn write(path: &Path, network: &Network, examples: &Examples) -> anyhow::Result<()> {
+    let mut tensors: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for variable in network.variables.all() {
+        let numbers = variable.value.clone().into_data().iter::<f32>().flat_map(f32::to_le_bytes).collect();
+        tensors.push((variable.name.clone(), variable.shape.clone(), numbers));
+    }
+    let [batch, channels, height, width] = examples.shape;
+    let pixels = examples.views.iter().flatten().copied().flat_map(f32::to_le_bytes).collect();
+    tensors.push(("views".into(), vec![VIEWS, batch, channels, height, width], pixels));
+    let labels = examples.labels.iter().flat_map(|&label| (label as f32).to_le_bytes()).collect();
+    tensors.push(("labels".into(), vec![batch], labels));
+    let views = tensors
+        .iter()
+        .map(|(name, shape, bytes)| Ok((name.as_str(), TensorView::new(Dtype::F32, shape.clone(), bytes)?)));
+    let views: Vec<_> = views.collect::<anyhow::Result<_>>()?;
+    let written = safetensors::serialize(views, None)?;
+    std::fs::write(path, written).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -48,7 +48,7 @@ fn forward(input: &FlexTensor, weight: &FlexTensor, options: &ConvOptions<2>) ->
     if geometry.groups != 1 {
         return None;
     }
-    let weight = matrix(weight.to_contiguous(), [1, geometry.output[0], geometry.taps()]);
+    let weight = matrix(&weight.to_contiguous(), [1, geometry.output[0], geometry.taps()]);
     convolved(&geometry, input, &weight)
 }
 
@@ -58,7 +58,7 @@ fn convolved(geometry: &Geometry, input: &FlexTensor, weight: &FlexTensor) -> Op
     let [channels, height, width] = geometry.output;
     let output = [geometry.images, channels, height, width];
     if geometry.is_pointwise() {
-        let maps = matrix(input, [geometry.images, geometry.taps(), geometry.positions()]);
+        let maps = matrix(&input, [geometry.images, geometry.taps(), geometry.positions()]);
         return Some(Flex::float_matmul(weight.clone(), maps).reshape(Shape::from(output)));
     }
     let mut whole = Vec::with_capacity(output.iter().product());
@@ -88,15 +88,15 @@ fn of_input(
     }
     let (outputs, taps) = (geometry.output[0], geometry.taps());
     if geometry.is_pointwise() {
-        let weight = matrix(weight, [1, outputs, taps]).transpose(1, 2);
-        let gradient = matrix(gradient.to_contiguous(), [geometry.images, outputs, geometry.positions()]);
+        let weight = matrix(&weight, [1, outputs, taps]).transpose(1, 2);
+        let gradient = matrix(&gradient.to_contiguous(), [geometry.images, outputs, geometry.positions()]);
         return Some(Flex::float_matmul(weight, gradient).reshape(Shape::from(shape)));
     }
     if let ([1, 1], Some(backwards)) = (geometry.stride, geometry.backwards()) {
         let weight = turned(&geometry, weight.as_slice()?);
         return convolved(&backwards, gradient, &tensor(weight, [1, channels, backwards.taps()]));
     }
-    let weight = matrix(weight, [1, outputs, taps]).transpose(1, 2);
+    let weight = matrix(&weight, [1, outputs, taps]).transpose(1, 2);
     let gradient = gradient.to_contiguous();
     let mut whole = Vec::with_capacity(shape.iter().product());
     let behind = outputs * geometry.positions();
@@ -140,14 +140,14 @@ fn of_weight(
         return None;
     }
     let (outputs, positions) = (geometry.output[0], geometry.positions());
-    let gradient = matrix(gradient, [geometry.images, outputs, positions]);
+    let gradient = matrix(&gradient, [geometry.images, outputs, positions]);
     // The products of single images are as large as the weights.
     let step = together(&geometry).min((COLUMNS / (outputs * geometry.taps()).max(1)).max(1));
     let mut sum: Option<FlexTensor> = None;
     for from in (0..geometry.images).step_by(step) {
         let range = from..(from + step).min(geometry.images);
         let columns = if geometry.is_pointwise() {
-            some(matrix(input.clone(), [geometry.images, geometry.taps(), positions]), &range)
+            some(matrix(&input, [geometry.images, geometry.taps(), positions]), &range)
         } else {
             let numbers = input.as_slice::<f32>()?;
             spread(&geometry, &numbers[range.start * image(&geometry)..range.end * image(&geometry)])
@@ -188,7 +188,7 @@ fn some(matrices: FlexTensor, range: &std::ops::Range<usize>) -> FlexTensor {
     Flex::float_slice(matrices, &[Slice::from(range.clone())])
 }
 
-fn matrix(tensor: FlexTensor, shape: [usize; 3]) -> FlexTensor {
+fn matrix(tensor: &FlexTensor, shape: [usize; 3]) -> FlexTensor {
     tensor.reshape(Shape::from(shape))
 }
 

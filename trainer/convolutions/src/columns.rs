@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Row};
 
 /// The columns of `images`, `[n, C, H, W]`: `[n, C * kernel, positions]`.
 pub(crate) fn spread(geometry: &Geometry, images: &[f32]) -> Vec<f32> {
@@ -20,20 +20,13 @@ pub(crate) fn spread(geometry: &Geometry, images: &[f32]) -> Vec<f32> {
 }
 
 /// What lies under one tap of each window; zeros outside are there already.
-fn spread_tap(geometry: &Geometry, [down, right]: [usize; 2], channel: &[f32], row: &mut [f32]) {
-    let (width, across) = (geometry.input[2], geometry.output[2]);
-    let inside = geometry.inside(1, right);
-    if inside.is_empty() {
-        return;
-    }
-    let from = geometry.under(1, right, inside.start);
-    for window in geometry.inside(0, down) {
-        let line = &channel[geometry.under(0, down, window) * width..][..width];
-        let kept = &mut row[window * across..][inside.clone()];
+fn spread_tap(geometry: &Geometry, tap: [usize; 2], channel: &[f32], row: &mut [f32]) {
+    for Row { from, windows } in geometry.rows(tap) {
+        let kept = &mut row[windows];
         if geometry.stride[1] == 1 {
-            kept.copy_from_slice(&line[from..from + kept.len()]);
+            kept.copy_from_slice(&channel[from..from + kept.len()]);
         } else {
-            for (kept, &number) in kept.iter_mut().zip(line[from..].iter().step_by(geometry.stride[1])) {
+            for (kept, &number) in kept.iter_mut().zip(channel[from..].iter().step_by(geometry.stride[1])) {
                 *kept = number;
             }
         }
@@ -55,22 +48,15 @@ pub(crate) fn gathered(geometry: &Geometry, columns: &[f32]) -> Vec<f32> {
     images
 }
 
-fn gather_tap(geometry: &Geometry, [down, right]: [usize; 2], row: &[f32], channel: &mut [f32]) {
-    let (width, across) = (geometry.input[2], geometry.output[2]);
-    let inside = geometry.inside(1, right);
-    if inside.is_empty() {
-        return;
-    }
-    let from = geometry.under(1, right, inside.start);
-    for window in geometry.inside(0, down) {
-        let line = &mut channel[geometry.under(0, down, window) * width..][..width];
-        let said = &row[window * across..][inside.clone()];
+fn gather_tap(geometry: &Geometry, tap: [usize; 2], row: &[f32], channel: &mut [f32]) {
+    for Row { from, windows } in geometry.rows(tap) {
+        let (sums, said) = (&mut channel[from..], &row[windows]);
         if geometry.stride[1] == 1 {
-            for (sum, number) in line[from..].iter_mut().zip(said) {
+            for (sum, number) in sums.iter_mut().zip(said) {
                 *sum += number;
             }
         } else {
-            for (sum, number) in line[from..].iter_mut().step_by(geometry.stride[1]).zip(said) {
+            for (sum, number) in sums.iter_mut().step_by(geometry.stride[1]).zip(said) {
                 *sum += number;
             }
         }

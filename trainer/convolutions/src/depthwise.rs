@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::geometry::Geometry;
+use crate::geometry::{Geometry, Row};
 
 /// Partial sums of a dot product, which the compiler makes a vector of.
 const LANES: usize = 16;
@@ -26,24 +26,17 @@ pub(crate) fn weight_gradient(geometry: &Geometry, input: &[f32], gradient: &[f3
     weights
 }
 
-fn tap_gradient(geometry: &Geometry, [down, right]: [usize; 2], input: &[f32], gradient: &[f32]) -> f32 {
-    let (width, across, stride) = (geometry.input[2], geometry.output[2], geometry.stride[1]);
-    let inside = geometry.inside(1, right);
-    if inside.is_empty() {
-        return 0.0;
-    }
-    let from = geometry.under(1, right, inside.start);
-    let mut sum = 0.0;
-    for window in geometry.inside(0, down) {
-        let line = &input[geometry.under(0, down, window) * width..][from..width];
-        let gradient = &gradient[window * across..][inside.clone()];
-        sum += if stride == 1 {
-            dot(&line[..gradient.len()], gradient)
+fn tap_gradient(geometry: &Geometry, tap: [usize; 2], input: &[f32], gradient: &[f32]) -> f32 {
+    let of_row = |Row { from, windows }| {
+        let gradient = &gradient[windows];
+        if geometry.stride[1] == 1 {
+            dot(&input[from..from + gradient.len()], gradient)
         } else {
-            line.iter().step_by(stride).zip(gradient).map(|(a, b)| a * b).sum()
-        };
-    }
-    sum
+            let under = input[from..].iter().step_by(geometry.stride[1]);
+            under.zip(gradient).map(|(a, b)| a * b).sum::<f32>()
+        }
+    };
+    geometry.rows(tap).map(of_row).sum()
 }
 
 /// The sum of products, in [`LANES`] parts.
@@ -76,22 +69,15 @@ pub(crate) fn input_gradient(geometry: &Geometry, weights: &[f32], gradient: &[f
     images
 }
 
-fn add_tap(geometry: &Geometry, [down, right]: [usize; 2], weight: f32, gradient: &[f32], image: &mut [f32]) {
-    let (width, across, stride) = (geometry.input[2], geometry.output[2], geometry.stride[1]);
-    let inside = geometry.inside(1, right);
-    if inside.is_empty() {
-        return;
-    }
-    let from = geometry.under(1, right, inside.start);
-    for window in geometry.inside(0, down) {
-        let line = &mut image[geometry.under(0, down, window) * width..][from..width];
-        let gradient = &gradient[window * across..][inside.clone()];
-        if stride == 1 {
-            for (sum, number) in line.iter_mut().zip(gradient) {
+fn add_tap(geometry: &Geometry, tap: [usize; 2], weight: f32, gradient: &[f32], image: &mut [f32]) {
+    for Row { from, windows } in geometry.rows(tap) {
+        let (sums, gradient) = (&mut image[from..], &gradient[windows]);
+        if geometry.stride[1] == 1 {
+            for (sum, number) in sums.iter_mut().zip(gradient) {
                 *sum += weight * number;
             }
         } else {
-            for (sum, number) in line.iter_mut().step_by(stride).zip(gradient) {
+            for (sum, number) in sums.iter_mut().step_by(geometry.stride[1]).zip(gradient) {
                 *sum += weight * number;
             }
         }

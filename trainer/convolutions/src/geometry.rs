@@ -20,6 +20,14 @@ pub(crate) struct Geometry {
     pub groups: usize,
 }
 
+/// A row of windows with the same tap inside the input.
+pub(crate) struct Row {
+    /// What lies under the first one's tap, in a map of the input; under the others' follows at the stride across.
+    pub from: usize,
+    /// Positions of the windows.
+    pub windows: Range<usize>,
+}
+
 impl Geometry {
     /// Of an input `[N, C, H, W]` and weights `[O, C / groups, kernel height, kernel width]`; none for windows with gaps.
     pub(crate) fn new(input: [usize; 4], weight: [usize; 4], options: &ConvOptions<2>) -> Option<Self> {
@@ -70,8 +78,19 @@ impl Geometry {
         Some(Self { input: self.output, output: self.input, before: [before(0)?, before(1)?], ..*self })
     }
 
+    /// What lies under tap `[down, right]` of every window that has it inside the input.
+    pub(crate) fn rows(&self, [down, right]: [usize; 2]) -> impl Iterator<Item = Row> {
+        let (width, across) = (self.input[2], self.output[2]);
+        let inside = self.inside(1, right);
+        let lines = if inside.is_empty() { 0..0 } else { self.inside(0, down) };
+        lines.map(move |window| Row {
+            from: self.under(0, down, window) * width + self.under(1, right, inside.start),
+            windows: window * across + inside.start..window * across + inside.end,
+        })
+    }
+
     /// The windows along `axis` whose tap `tap` lies inside the input.
-    pub(crate) fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
+    fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
         let (stride, before) = (self.stride[axis], self.before[axis]);
         let (side, windows) = (self.input[axis + 1], self.output[axis + 1]);
         let first = before.saturating_sub(tap).div_ceil(stride).min(windows);
@@ -80,7 +99,7 @@ impl Geometry {
     }
 
     /// What of the input lies under tap `tap` of window `window` along `axis`; only for windows [`Self::inside`].
-    pub(crate) fn under(&self, axis: usize, tap: usize, window: usize) -> usize {
+    fn under(&self, axis: usize, tap: usize, window: usize) -> usize {
         window * self.stride[axis] + tap - self.before[axis]
     }
 }

@@ -13,7 +13,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use fieldmark_trainer::network::{
     Backbone, ColumnInit, HeadWeights, NetworkSettings, NetworkWeights, Preset,
 };
-use fieldmark_trainer::training::{Adam, AdamSettings, Mode, Network, admitted, loss};
+use fieldmark_trainer::training::{Adam, AdamSettings, Mode, Network, admitted, pass_gradients};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use safetensors::Dtype;
@@ -92,16 +92,11 @@ fn train(network: &mut Network, examples: &Examples, steps: usize) -> (Vec<f32>,
     let (mut losses, mut seconds) = (Vec::new(), Vec::new());
     for step in 0..steps {
         let begun = Instant::now();
-        let made = network.pass(views.clone(), Mode::Training { dropout: 0.0, seed: step as u64 });
-        let main = loss(made.logits, mask.clone());
-        losses.extend(main.clone().into_data().iter::<f32>());
-        let total = match made.auxiliary {
-            Some(logits) => main + loss(logits, mask.clone()).mul_scalar(AUXILIARY_WEIGHT),
-            None => main,
-        };
-        let gradients = network.variables.gradients(total.backward());
+        let mode = Mode::Training { dropout: 0.0, seed: step as u64 };
+        let made = pass_gradients(network, views.clone(), mask.clone(), mode, AUXILIARY_WEIGHT, 1.0);
+        losses.push(made.loss);
         network.keep_statistics(made.batch_statistics, NORM_DECAY);
-        adam.step(&mut network.variables, gradients, RATE);
+        adam.step(&mut network.variables, made.gradients, RATE);
         seconds.push(begun.elapsed().as_secs_f64());
     }
     (losses, seconds)

@@ -25,9 +25,20 @@ pub trait Convolutions: Backend {
     ) -> FloatTensor<Self>;
 }
 
-/// `input` `[N, C, H, W]` convolved with `weight` `[O, C / groups, kernel height, kernel width]`: `[N, O, H', W']`. Gradients
-/// reach both.
+/// `input` `[N, C, H, W]` convolved with `weight` `[O, C / groups, kernel height, kernel width]`, and `bias` `[O]` added:
+/// `[N, O, H', W']`. Gradients reach all three.
 #[must_use]
-pub fn convolution(input: Tensor<4>, weight: Tensor<4>, options: ConvOptions<2>) -> Tensor<4> {
-    Tensor::from_dispatch(Dispatch::convolution(input.into_dispatch(), weight.into_dispatch(), options))
+pub fn convolution(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    options: ConvOptions<2>,
+) -> Tensor<4> {
+    let outputs = weight.dims()[0];
+    let found = Dispatch::convolution(input.into_dispatch(), weight.into_dispatch(), options);
+    let found = Tensor::from_dispatch(found);
+    match bias {
+        Some(bias) => found + bias.reshape([1, outputs, 1, 1]),
+        None => found,
+    }
 }

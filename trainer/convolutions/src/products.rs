@@ -86,23 +86,22 @@ fn of_input(
     if geometry.groups != 1 {
         return None;
     }
-    let (outputs, taps) = (geometry.output[0], geometry.taps());
+    let outputs = geometry.output[0];
+    let back = matrix(&weight, [1, outputs, geometry.taps()]).transpose(1, 2);
     if geometry.is_pointwise() {
-        let weight = matrix(&weight, [1, outputs, taps]).transpose(1, 2);
         let gradient = matrix(&gradient.to_contiguous(), [geometry.images, outputs, geometry.positions()]);
-        return Some(Flex::float_matmul(weight, gradient).reshape(Shape::from(shape)));
+        return Some(Flex::float_matmul(back, gradient).reshape(Shape::from(shape)));
     }
     if let ([1, 1], Some(backwards)) = (geometry.stride, geometry.backwards()) {
         let weight = turned(&geometry, weight.as_slice()?);
         return convolved(&backwards, gradient, &tensor(weight, [1, channels, backwards.taps()]));
     }
-    let weight = matrix(&weight, [1, outputs, taps]).transpose(1, 2);
     let gradient = gradient.to_contiguous();
     let mut whole = Vec::with_capacity(shape.iter().product());
     let behind = outputs * geometry.positions();
     for some in gradient.as_slice::<f32>()?.chunks(together(&geometry) * behind) {
         let some = tensor(some.to_vec(), [some.len() / behind, outputs, geometry.positions()]);
-        let columns = Flex::float_matmul(weight.clone(), some);
+        let columns = Flex::float_matmul(back.clone(), some);
         whole.extend(columns::gathered(&geometry, columns.as_slice()?));
     }
     Some(tensor(whole, shape))

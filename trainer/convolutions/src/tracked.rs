@@ -11,7 +11,7 @@ use burn::tensor::ops::ConvOptions;
 
 use crate::Convolutions;
 
-/// Both gradients of a convolution, of its output's `[N, O, H', W']`.
+/// Both gradients of a convolution, of its output's `[N, O, H', W']`; burn's own unless a backend has others.
 pub trait Gradients: Convolutions {
     /// `[N, C, H, W]`.
     fn input_gradient(
@@ -19,7 +19,9 @@ pub trait Gradients: Convolutions {
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         options: ConvOptions<2>,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        Self::conv2d_x_backward(input, weight, gradient, options)
+    }
 
     /// `[O, C / groups, kernel height, kernel width]`.
     fn weight_gradient(
@@ -27,46 +29,25 @@ pub trait Gradients: Convolutions {
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         options: ConvOptions<2>,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        Self::conv2d_weight_backward(input, weight, gradient, options)
+    }
 }
 
 #[cfg(feature = "cuda")]
-mod on_gpu {
-    use burn::backend::Cube;
-    use burn::backend::ops::ModuleOps as _;
-
-    use super::*;
-
-    impl Convolutions for Cube {
-        fn convolution(
-            input: FloatTensor<Self>,
-            weight: FloatTensor<Self>,
-            options: ConvOptions<2>,
-        ) -> FloatTensor<Self> {
-            Self::conv2d(input, weight, None, options)
-        }
-    }
-
-    impl Gradients for Cube {
-        fn input_gradient(
-            input: FloatTensor<Self>,
-            weight: FloatTensor<Self>,
-            gradient: FloatTensor<Self>,
-            options: ConvOptions<2>,
-        ) -> FloatTensor<Self> {
-            Self::conv2d_x_backward(input, weight, gradient, options)
-        }
-
-        fn weight_gradient(
-            input: FloatTensor<Self>,
-            weight: FloatTensor<Self>,
-            gradient: FloatTensor<Self>,
-            options: ConvOptions<2>,
-        ) -> FloatTensor<Self> {
-            Self::conv2d_weight_backward(input, weight, gradient, options)
-        }
+impl Convolutions for burn::backend::Cube {
+    fn convolution(
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        options: ConvOptions<2>,
+    ) -> FloatTensor<Self> {
+        use burn::backend::ops::ModuleOps as _;
+        Self::conv2d(input, weight, None, options)
     }
 }
+
+#[cfg(feature = "cuda")]
+impl Gradients for burn::backend::Cube {}
 
 #[derive(Debug)]
 struct Convolution;

@@ -55,7 +55,7 @@ fn answers(case: &Case, ours: bool) -> [Vec<f32>; 3] {
     let input = drawn(case.input).require_grad();
     let weight = drawn(case.weight).require_grad();
     let output = if ours {
-        convolution(input.clone(), weight.clone(), case.options.clone())
+        convolution(input.clone(), weight.clone(), None, case.options.clone())
     } else {
         conv2d(input.clone(), weight.clone(), None, case.options.clone())
     };
@@ -93,7 +93,7 @@ fn a_network_in_evaluation_has_them_without_gradients() {
     let device = Device::flex();
     let input = Tensor::<4>::ones([2, 3, 8, 8], &device);
     let weight = Tensor::<4>::ones([4, 3, 3, 3], &device);
-    let ours = convolution(input.clone(), weight.clone(), options.clone()).into_data();
+    let ours = convolution(input.clone(), weight.clone(), None, options.clone()).into_data();
     ours.assert_eq(&conv2d(input, weight, None, options).into_data(), true);
 }
 

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::activation::{log_softmax, relu};
-use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
+use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, ConvOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
+use fieldmark_convolutions::convolution;
 use fieldmark_models::onnx::{Graph, Node, Tensor as Constant};
 
 use super::engine::Sample;
@@ -229,7 +230,7 @@ impl<'n> Pass<'n> {
         let groups = usize::try_from(node.int("group", 1)).map_err(|_| unknown(node))?;
         let padding = [(top, bottom), (left, right)];
         let options = ConvOptions::new_with_padding(strides, padding, [1, 1], groups);
-        Ok(conv2d(maps, weights, self.bias(node), options))
+        Ok(convolution(maps, weights, self.bias(node), options))
     }
 
     /// `[outputs, all else]`, rounded channel by channel where the layer is in int8.

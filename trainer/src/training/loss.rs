@@ -18,7 +18,7 @@ pub fn admitted(rows: &[Vec<usize>], classes: usize, device: &Device) -> Tensor<
 /// The mean of `-log P`, `P` being the sum over the classes that agree with a picture's label: cross entropy for a
 /// species, less for a label that says less. Stable for logits of any size.
 #[must_use]
-pub fn loss(logits: Tensor<2>, admitted: Tensor<2>) -> Tensor<1> {
+pub(super) fn loss(logits: Tensor<2>, admitted: Tensor<2>) -> Tensor<1> {
     const EXCLUDED: f64 = -1e9;
     let logarithms = log_softmax(logits, 1);
     let excluded = admitted.mul_scalar(-1.0).add_scalar(1.0).mul_scalar(EXCLUDED);

@@ -29,7 +29,7 @@ pub use batch::{Batch, BatchError, Batches, Feed, Step, reading_threads};
 pub use checkpoint::{CheckpointError, Position};
 pub use dashboard::{Dashboard, StagePlan};
 pub use early::Best;
-pub use loss::{admitted, loss};
+pub use loss::admitted;
 #[cfg(feature = "mpi")]
 pub use message_passing::MessagePassing;
 pub use network::{BatchStatistics, Mode, Network, Pass};
@@ -40,7 +40,7 @@ pub use recipe::{EvaluateSettings, NetworkRecipe, Photographs};
 pub use schedule::{Schedule, Span};
 pub use session::{EVALUATION, Evaluation, Session};
 pub use stages::{Run, StageSettings, Trained, TrainingError, train};
-pub use steps::{Asking, Progress, StepSettings, logits};
+pub use steps::{Asking, PassGradients, Progress, StepSettings, logits, pass_gradients};
 pub use validation::{Validated, Validation};
 pub(crate) use variables::numbers;
 pub use variables::{Handle, Variable, Variables};

@@ -404,13 +404,12 @@ impl Walk<'_> {
         let options =
             ConvOptions::new_with_padding([convolution.stride; 2], padding, [1, 1], convolution.groups);
         let weight = variables.shaped::<4>(trained.weight, self.evaluating);
-        let maps = convolved(maps, weight, options);
         let maps = match trained.after {
             TrainedAfter::Bias(bias) => {
-                let bias = variables.value(bias, self.evaluating);
-                maps + bias.reshape([1, convolution.output, 1, 1])
+                convolved(maps, weight, Some(variables.value(bias, self.evaluating)), options)
             }
             TrainedAfter::Norm { gamma, beta, statistics } => {
+                let maps = convolved(maps, weight, None, options);
                 let (gamma, beta) =
                     (variables.value(gamma, self.evaluating), variables.value(beta, self.evaluating));
                 self.normalised(maps, gamma, beta, statistics)
@@ -469,8 +468,7 @@ fn activated(maps: Tensor<4>, activation: Activation) -> Tensor<4> {
     match activation {
         Activation::None => maps,
         Activation::Relu => relu(maps),
-        // What `clamp` gives; that fills masks.
-        Activation::Relu6 => relu(maps.clone()) - relu(maps.sub_scalar(6.0)),
+        Activation::Relu6 => maps.clamp(0.0, 6.0),
     }
 }
 

@@ -8,7 +8,7 @@ use super::adam::Adam;
 use super::batch::{Batch, BatchError, Batches, Feed, Step};
 use super::exchange::Found;
 use super::loss::{admitted, loss};
-use super::network::{Mode, Network};
+use super::network::{BatchStatistics, Mode, Network};
 use super::order::{Sampling, epoch, mixed};
 use super::processes::{Pairwise, Processes};
 use super::schedule::Schedule;
@@ -192,18 +192,12 @@ impl StageRun<'_> {
             let admitted = self.admitted(pass, network.device());
             let seed = mixed(mixed(self.settings.seed, self.stage as u64), pass.step as u64);
             let mode = Mode::Training { dropout: self.settings.dropout, seed: mixed(seed, *number as u64) };
-            let made = network.pass(inputs(&batch, self.feed, network.device()), mode);
-            let main = loss(made.logits, admitted.clone());
-            let value = numbers(&main.clone().inner())[0];
-            if !value.is_finite() {
-                return Err(self.diverged(&batch, value, rate));
+            let views = inputs(&batch, self.feed, network.device());
+            let made = pass_gradients(network, views, admitted, mode, self.settings.auxiliary_weight, *share);
+            if !made.loss.is_finite() {
+                return Err(self.diverged(&batch, made.loss, rate));
             }
-            let total = match made.auxiliary {
-                Some(logits) => main + loss(logits, admitted).mul_scalar(self.settings.auxiliary_weight),
-                None => main,
-            };
-            let gradients = network.variables.gradients(total.mul_scalar(*share).backward());
-            sum.add(Found { loss: value * *share as f32, gradients });
+            sum.add(Found { loss: made.loss * *share as f32, gradients: made.gradients });
             statistics.push(made.batch_statistics);
         }
         let Some(found) = sum.total() else { return Err(BatchError::Stopped.into()) };
@@ -233,6 +227,38 @@ impl StageRun<'_> {
             pictures: pictures.collect(),
         }
     }
+}
+
+/// What a pass finds.
+pub struct PassGradients {
+    /// Mean loss of its pictures, without the auxiliary classifier's.
+    pub loss: f32,
+    /// Of every variable that has one, in their order: of the whole loss, times the pass's share.
+    pub gradients: Vec<Option<Tensor<1>>>,
+    /// Of the batch.
+    pub batch_statistics: BatchStatistics,
+}
+
+/// A pass of `views`, one `[N, 3, H, W]` each, and back: gradients of the mean loss against the `admitted` classes
+/// `[N, classes]`, the auxiliary classifier's counted by its weight, times `share` of the step.
+#[must_use]
+pub fn pass_gradients(
+    network: &Network,
+    views: Vec<Tensor<4>>,
+    admitted: Tensor<2>,
+    mode: Mode,
+    auxiliary_weight: f64,
+    share: f64,
+) -> PassGradients {
+    let made = network.pass(views, mode);
+    let main = loss(made.logits, admitted.clone());
+    let value = numbers(&main.clone().inner())[0];
+    let total = match made.auxiliary {
+        Some(logits) => main + loss(logits, admitted).mul_scalar(auxiliary_weight),
+        None => main,
+    };
+    let gradients = network.variables.gradients(total.mul_scalar(share).backward());
+    PassGradients { loss: value, gradients, batch_statistics: made.batch_statistics }
 }
 
 /// The views of `batch` as tensors `[N, 3, H, W]`.

@@ -10,9 +10,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use burn::tensor::{Device, Tensor, TensorData};
-use fieldmark_trainer::network::{
-    Backbone, ColumnInit, HeadWeights, NetworkSettings, NetworkWeights, Preset,
-};
+use fieldmark_trainer::network::{Backbone, HeadWeights, NetworkSettings, NetworkWeights, Preset};
 use fieldmark_trainer::training::{Adam, AdamSettings, Mode, Network, admitted, pass_gradients};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
@@ -45,15 +43,7 @@ fn main() -> anyhow::Result<()> {
 
 fn network(preset: Preset, classes: usize) -> Network {
     let features = preset.features();
-    let settings = NetworkSettings {
-        split: preset.split,
-        merge: preset.merge,
-        weights: None,
-        crop_column: ColumnInit::Random,
-        whole_share: 0.5,
-        seed: 1,
-        preset,
-    };
+    let settings = NetworkSettings::random(preset, 1);
     let weights = NetworkWeights::of_backbone(&settings, &Backbone::random(&settings.preset, 1), VIEWS);
     let head = HeadWeights::random(features, classes, &mut StdRng::seed_from_u64(1));
     Network::new(&settings, &weights, &head, &Device::flex().autodiff())

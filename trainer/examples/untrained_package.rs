@@ -13,7 +13,7 @@ use fieldmark_models::specificity::Threshold;
 use fieldmark_models::taxonomy::{Lineage, Rank, Taxonomy, TaxonomyBuilder};
 use fieldmark_models::views::{View, ViewSet};
 use fieldmark_trainer::network::{
-    Backbone, ColumnInit, HeadWeights, NetworkSettings, NetworkWeights, Preset, export_model,
+    Backbone, HeadWeights, NetworkSettings, NetworkWeights, Preset, export_model,
 };
 use fieldmark_trainer::package::{golden_pictures, save};
 use rand::SeedableRng as _;
@@ -27,15 +27,7 @@ fn main() -> anyhow::Result<()> {
     let (leaves, out): (usize, _) = (leaves.parse()?, PathBuf::from(out));
     let preset = Preset::named(preset)?;
     let (name, side, features) = (preset.name, preset.input_size, preset.features());
-    let settings = NetworkSettings {
-        split: preset.split,
-        merge: preset.merge,
-        weights: None,
-        crop_column: ColumnInit::Random,
-        whole_share: 0.5,
-        seed: 1,
-        preset,
-    };
+    let settings = NetworkSettings::random(preset, 1);
     let view = |name: &str, magnification| View { name: name.into(), magnification };
     let views = ViewSet::new(vec![view("whole", 1.0), view("crop", 1.5)], side)?;
     let network = NetworkWeights::of_backbone(&settings, &Backbone::random(&settings.preset, 1), 2);

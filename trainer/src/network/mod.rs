@@ -38,6 +38,22 @@ pub struct NetworkSettings {
     pub seed: u64,
 }
 
+impl NetworkSettings {
+    /// Split and merged where `preset` says, everything random.
+    #[must_use]
+    pub fn random(preset: Preset, seed: u64) -> Self {
+        Self {
+            split: preset.split,
+            merge: preset.merge,
+            weights: None,
+            crop_column: ColumnInit::Random,
+            whole_share: 0.5,
+            seed,
+            preset,
+        }
+    }
+}
+
 /// What a column starts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -11,24 +11,14 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::*;
 use crate::evaluate;
 use crate::features::Runner;
-use crate::network::{
-    Backbone, ColumnInit, HeadWeights, NetworkSettings, NetworkWeights, Preset, export_features,
-};
+use crate::network::{Backbone, HeadWeights, NetworkSettings, NetworkWeights, Preset, export_features};
 use crate::pictures::Augmentation;
 
 const SEED: u64 = 5;
 
 fn settings() -> NetworkSettings {
     let preset = Preset::named("inception-resnet-v2-small").expect("a preset");
-    NetworkSettings {
-        split: preset.split,
-        merge: preset.merge,
-        weights: None,
-        crop_column: ColumnInit::Random,
-        whole_share: 0.5,
-        seed: SEED,
-        preset,
-    }
+    NetworkSettings::random(preset, SEED)
 }
 
 fn views(names: &[&str], settings: &NetworkSettings) -> ViewSet {

@@ -8,7 +8,7 @@ mod field;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use field::{Broker, Flaw, Listener, free_port, write_package};
+use field::{Broker, Flaw, Listener, free_port, write_package, write_quantised};
 use fieldmark_daemon::config::load_text;
 use fieldmark_daemon::decide::{Decider, Dial, Expected, Sureness};
 use fieldmark_daemon::engine::{
@@ -140,6 +140,24 @@ fn engines_agree_on_every_model_and_give_its_golden_answers() {
             }
         });
     }
+}
+
+#[test]
+fn an_int8_model_answers_as_the_float_one_does_and_passes_its_own_golden_pictures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let package = folder.path().join("toy.fieldmark");
+    write_quantised(&package);
+    let mut int8 = settings(EngineKind::OnnxRuntime, 1);
+    int8.onnxruntime.precision = Precision::Int8;
+    let mut float = open(&package, &settings(EngineKind::OnnxRuntime, 1));
+    let mut int8 = open(&package, &int8);
+    assert_eq!((int8.engine.name(), int8.tested.tolerance), ("onnxruntime-int8", 0.05));
+    assert!(int8.tested.largest_difference <= 0.01, "{:?}", int8.tested);
+    let views = views(&float, 4);
+    let (float, int8) = (answers(&mut float, &views, 4), answers(&mut int8, &views, 4));
+    let difference = largest_difference(&float, &int8);
+    // As many steps as a byte has: not the same numbers, and not far from them.
+    assert!(difference > 0.0 && difference <= 0.02, "{difference:e}: {float:?} and {int8:?}");
 }
 
 #[test]

@@ -2,6 +2,9 @@
 //! whoever opens a package. Field numbers are those of the standard's `onnx.proto3`.
 
 mod tensor;
+mod unsigned;
+
+pub use unsigned::with_unsigned_activations;
 
 /// Data type numbers of [`Tensor::data_type`] and [`TensorType::elem_type`].
 pub mod data_type {

@@ -15,6 +15,6 @@ pub use disk::SmallDisk;
 pub use fleet::{Node, Office};
 pub use gate::Gate;
 pub use http::{Answer, Page};
-pub use package::{Flaw, Toy, write_package, write_toy};
+pub use package::{Flaw, Toy, write_package, write_quantised, write_toy};
 pub use picture::{GREEN, RED, png, write_folder};
 pub use process::{Daemon, Field, Output, fieldmark, fieldmarkd, run};

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use fieldmark_models::calibration::{Calibration, Point};
 use fieldmark_models::onnx::{self, Side, data_type};
-use fieldmark_models::package::{Draft, Golden, GoldenPicture};
+use fieldmark_models::package::{Draft, Golden, GoldenPicture, Quantisation, QuantisedFiles};
 use fieldmark_models::specificity::Threshold;
 use fieldmark_models::taxonomy::{Lineage, Rank, Taxonomy, TaxonomyBuilder};
 use fieldmark_models::views::{View, ViewSet};
@@ -115,6 +115,51 @@ fn graph(leaves: usize, flaw: Flaw) -> Vec<u8> {
     onnx::Model { ir_version: 8, graph: Some(graph), opset_import, ..Default::default() }.encode_to_vec()
 }
 
+/// The whole graph in signed bytes up to the average, as TensorRT wants it: Q/DQ on pixels and on what is concatenated, the
+/// stem's weights by channel.
+fn int8_graph() -> Vec<u8> {
+    let mut model = onnx::Model::decode(&graph(3, Flaw::None)[..]).expect("a model");
+    let graph = model.graph.as_mut().expect("a graph");
+    let constants = [
+        tensor("step", &[], &[1.0 / 127.0]),
+        onnx::Tensor::of_bytes("middle", &[], &[0]),
+        onnx::Tensor::of_bytes("middles", &[3], &[0; 3]),
+        tensor("stem_steps", &[3], &[1.0 / 127.0; 3]),
+        onnx::Tensor::of_bytes(
+            "stem_bytes",
+            &[3, 3, 3, 3],
+            &std::array::from_fn::<i8, 81, _>(|i| if i % 9 == 0 && (i / 9) % 4 == 0 { 127 } else { 0 }),
+        ),
+    ];
+    graph.initializer.retain(|tensor| tensor.name != "stem");
+    graph.initializer.extend(constants);
+    // One of its own for each column, so that an engine can fuse it.
+    let weights = ["whole", "crop"].map(|view| {
+        let axis = vec![onnx::Attribute::of_int("axis", 0)];
+        node("DequantizeLinear", &["stem_bytes", "stem_steps", "middles"], &format!("{view}_weights"), axis)
+    });
+    let mut nodes = Vec::from(weights);
+    for mut made in std::mem::take(&mut graph.node) {
+        for value in
+            made.input.iter_mut().filter(|value| value.ends_with("_scaled") || value.ends_with("_out"))
+        {
+            value.push_str("_dq");
+        }
+        if made.op_type == "Conv" {
+            made.input[1] = made.output[0].replace("_stem", "_weights");
+        }
+        let value = made.output[0].clone();
+        nodes.push(made);
+        if value.ends_with("_scaled") || value.ends_with("_out") {
+            let (bytes, back) = (format!("{value}_q"), format!("{value}_dq"));
+            nodes.push(node("QuantizeLinear", &[&value, "step", "middle"], &bytes, vec![]));
+            nodes.push(node("DequantizeLinear", &[&bytes, "step", "middle"], &back, vec![]));
+        }
+    }
+    graph.node = nodes;
+    model.encode_to_vec()
+}
+
 fn taxonomy() -> Taxonomy {
     let mut builder = TaxonomyBuilder::new();
     for (kingdom, genus, species, common) in [
@@ -194,6 +239,15 @@ fn filler(bytes: usize, seed: u64) -> String {
 }
 
 pub fn write_toy(path: &Path, toy: Toy) {
+    write(path, toy, None);
+}
+
+/// A toy with a model in int8 beside the float one.
+pub fn write_quantised(path: &Path) {
+    write(path, Toy { version: (0, 1, 0), flaw: Flaw::None, filler: 0 }, Some(int8_graph()));
+}
+
+fn write(path: &Path, toy: Toy, int8: Option<Vec<u8>>) {
     let view = |name: &str, magnification| View { name: name.into(), magnification };
     let views = ViewSet::new(vec![view("whole", 1.0), view("crop", 2.0)], 32).expect("views");
     let mut probabilities = golden_answer();
@@ -208,6 +262,16 @@ pub fn write_toy(path: &Path, toy: Toy) {
     };
     let (major, minor, patch) = toy.version;
     let (taxonomy, calibration) = (taxonomy(), calibration());
+    let golden = Golden { tolerance: 1e-4, picture: vec![picture] };
+    let golden_int8 = Golden { tolerance: 0.05, ..golden.clone() };
+    let quantised = int8.map(|int8| QuantisedFiles {
+        int8,
+        fp16: None,
+        quantisation: Quantisation { layers: 3, int8_layers: 2, float_layers: vec!["logits".into()] },
+        calibration: &calibration,
+        golden: &golden_int8,
+        record: String::new(),
+    });
     let draft = Draft {
         name: "toy",
         version: semver::Version::new(major, minor, patch),
@@ -218,10 +282,10 @@ pub fn write_toy(path: &Path, toy: Toy) {
         views: &views,
         taxonomy: &taxonomy,
         calibration: &calibration,
-        golden: &Golden { tolerance: 1e-4, picture: vec![picture] },
+        golden: &golden,
         golden_pictures: vec![("red.png".into(), super::picture::png([255, 0, 0]))],
         model: graph(if toy.flaw == Flaw::Leaves { 4 } else { 3 }, toy.flaw),
-        quantised: None,
+        quantised,
         report: format!("<p>toy {}", filler(toy.filler, major * 10_007 + minor * 101 + patch)),
     };
     draft.write(std::fs::File::create(path).expect("a file")).expect("a package");

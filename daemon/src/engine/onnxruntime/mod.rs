@@ -2,6 +2,9 @@
 
 mod library;
 
+use std::borrow::Cow;
+
+use fieldmark_models::onnx::with_unsigned_activations;
 use fieldmark_models::package::{MODEL, MODEL_INT8, Package};
 use ort::ep;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
@@ -58,7 +61,11 @@ impl OnnxRuntimeEngine {
         })?;
         let failed = |attempt| move |reason| EngineError::Graph { engine: ENGINE, attempt, file, reason };
         let mut builder = builder(environment, settings).map_err(failed("be set up for"))?;
-        let session = builder.commit_from_memory(onnx).map_err(|error| failed("load")(error.to_string()))?;
+        // Other providers have kernels for what the package holds.
+        let unsigned =
+            settings.providers.is_empty() && settings.precision == Precision::Int8 && multiplies_bytes();
+        let onnx = if unsigned { with_unsigned_activations(onnx) } else { Cow::Borrowed(onnx) };
+        let session = builder.commit_from_memory(&onnx).map_err(|error| failed("load")(error.to_string()))?;
         let provider = settings.providers.first().map(|provider| format!("-{}", provider.as_str()));
         let name = format!("{ENGINE}{}-{}", provider.unwrap_or_default(), settings.precision);
         Ok(Self { session, name, file, precision: settings.precision, shape, tensors: None })
@@ -80,6 +87,15 @@ impl OnnxRuntimeEngine {
         out.copy_from_slice(probabilities);
         Ok(())
     }
+}
+
+/// Whether the processor sums products of unsigned and signed bytes in 32 bits. Older ones of Intel and AMD sum pairs in 16,
+/// which overflow; ONNX Runtime has a setting against that, but then it refuses graphs whose layers share weights.
+fn multiplies_bytes() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return std::is_x86_feature_detected!("avx512vnni") || std::is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    true
 }
 
 fn builder(

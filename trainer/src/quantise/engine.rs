@@ -7,6 +7,7 @@ use fieldmark_models::views::{FractionBox, ViewRenderer, ViewSet};
 use prost::Message as _;
 use rayon::prelude::*;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_core::optim::Optimizer;
 
 use super::QuantiseError;
 
@@ -54,6 +55,14 @@ pub struct Engine {
     side: usize,
 }
 
+/// `optimizer` less the pass that looks for nodes that compute the same: it compares the weights of all that read one value,
+/// again after every step, and beside a layer of the graph stand up to four copies. There a network of full size would keep
+/// it busy for hours, and no two copies are the same.
+fn without_merging(mut optimizer: Optimizer) -> Optimizer {
+    optimizer.passes.retain(|pass| format!("{pass:?}") != "PushSplitDown");
+    optimizer
+}
+
 impl Engine {
     /// Loads `graph`, written as `model` is, to give the values `outputs`.
     ///
@@ -73,7 +82,11 @@ impl Engine {
         for input in 0..views.views().len() {
             loaded = loaded.with_input_fact(input, u8::fact([1, side, side, 3]).into())?;
         }
-        Ok(Self { plan: loaded.into_optimized()?.into_runnable()?, side })
+        let mut model = loaded.into_typed()?;
+        for optimizer in [Optimizer::declutter(), Optimizer::codegen()] {
+            without_merging(optimizer).optimize(&mut model)?;
+        }
+        Ok(Self { plan: model.into_runnable()?, side })
     }
 
     /// The values for one picture.
@@ -120,5 +133,17 @@ impl Engine {
             Ok(values.into_iter().map(scaled).collect::<Vec<Vec<f64>>>())
         };
         samples.par_iter().map(one).try_reduce(Vec::new, |sum, values| Ok(add(sum, values)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pass_that_is_left_out_is_one_that_the_optimiser_has() {
+        for all in [Optimizer::declutter, Optimizer::codegen] {
+            assert_eq!(without_merging(all()).passes.len() + 1, all().passes.len());
+        }
     }
 }

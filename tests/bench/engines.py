@@ -106,8 +106,16 @@ def unpacked(package, folder):
     return tomllib.loads((folder / "manifest.toml").read_text())
 
 
+def as_a_service():
+    """What the daemon's unit puts into its environment."""
+    lines = pathlib.Path("systemd/fieldmarkd.service").read_text().splitlines()
+    settings = [line.removeprefix("Environment=") for line in lines if line.startswith("Environment=")]
+    return os.environ | dict(setting.split("=", 1) for line in settings for setting in line.split())
+
+
 def run(command):
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=as_a_service())
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 def daemons(here, package, count, threads):

@@ -15,6 +15,10 @@ use super::simulate::float_node;
 use super::{QuantiseError, Ranges};
 use crate::wiring::{Wiring, input, output};
 
+/// Readers that are measured in one graph. An optimiser takes time with the square of a graph's nodes, and a reader brings about
+/// thirty; of a graph for the first readers alone, what lies behind them is not computed.
+const TOGETHER: usize = 32;
+
 /// A layer that reads a quantised value, or the value itself where only adds and concats read it.
 struct Reader<'g> {
     value: &'g str,
@@ -126,10 +130,38 @@ pub(super) fn choose(
     samples: &[Sample],
     views: &ViewSet,
 ) -> Result<(Ranges, BTreeMap<usize, f64>), QuantiseError> {
+    let mut errors: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+    for readers in readers(&Wiring::new(graph), placement).chunks(TOGETHER) {
+        for (key, error) in disturbances(model, graph, placement, candidates, readers, samples, views)? {
+            *errors.entry(key).or_default() += error;
+        }
+    }
+    let mut best: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
+    for ((group, candidate), error) in errors {
+        let found = best.entry(group).or_insert((candidate, error));
+        if error < found.1 {
+            *found = (candidate, error);
+        }
+    }
+    let ranges =
+        best.iter().map(|(&group, &(candidate, _))| (group, candidates[&group][candidate])).collect();
+    Ok((ranges, best.into_iter().map(|(group, (_, error))| (group, error)).collect()))
+}
+
+/// Of every group that `readers` read and every candidate for it, what the candidate's range does to the reader: the squared
+/// error, relative to the values' own squares.
+fn disturbances(
+    model: &Model,
+    graph: &Graph,
+    placement: &Placement,
+    candidates: &Candidates,
+    readers: &[Reader<'_>],
+    samples: &[Sample],
+    views: &ViewSet,
+) -> Result<Vec<((usize, usize), f64)>, QuantiseError> {
     let mut bench = Bench::new(graph);
     let mut outputs = Vec::new();
     let mut measured = Vec::new();
-    let readers = readers(&Wiring::new(graph), placement);
     for (number, reader) in readers.iter().enumerate() {
         let group = placement.groups[reader.value];
         for (candidate, (_, range)) in candidates[&group].iter().enumerate() {
@@ -142,23 +174,10 @@ pub(super) fn choose(
             measured.push((group, candidate));
         }
     }
-    let engine = Engine::new(model, &bench.graph, &outputs, views)?;
-    let means = engine.means(samples)?;
-    let mut errors: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+    let means = Engine::new(model, &bench.graph, &outputs, views)?.means(samples)?;
     let first = |value: &Vec<f64>| value.first().copied().unwrap_or_default();
-    for (key, energies) in measured.iter().zip(means.chunks_exact(2)) {
-        *errors.entry(*key).or_default() += first(&energies[0]) / first(&energies[1]).max(1e-30);
-    }
-    let mut best: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
-    for ((group, candidate), error) in errors {
-        let found = best.entry(group).or_insert((candidate, error));
-        if error < found.1 {
-            *found = (candidate, error);
-        }
-    }
-    let ranges =
-        best.iter().map(|(&group, &(candidate, _))| (group, candidates[&group][candidate])).collect();
-    Ok((ranges, best.into_iter().map(|(group, (_, error))| (group, error)).collect()))
+    let relative = |energies: &[Vec<f64>]| first(&energies[0]) / first(&energies[1]).max(1e-30);
+    Ok(measured.into_iter().zip(means.chunks_exact(2).map(relative)).collect())
 }
 
 /// What quantising data and weights takes from every channel of every int8 convolution on average: adding it to the

@@ -15,6 +15,9 @@ use super::simulate::float_node;
 use super::{QuantiseError, Ranges};
 use crate::wiring::{Wiring, input, output};
 
+/// A scale group, and which of the ranges that were proposed for it.
+type Candidate = (usize, usize);
+
 /// Readers that are measured in one graph. An optimiser takes time with the square of a graph's nodes, and a reader brings about
 /// thirty; of a graph for the first readers alone, what lies behind them is not computed.
 const TOGETHER: usize = 32;
@@ -130,7 +133,7 @@ pub(super) fn choose(
     samples: &[Sample],
     views: &ViewSet,
 ) -> Result<(Ranges, BTreeMap<usize, f64>), QuantiseError> {
-    let mut errors: BTreeMap<(usize, usize), f64> = BTreeMap::new();
+    let mut errors: BTreeMap<Candidate, f64> = BTreeMap::new();
     for readers in readers(&Wiring::new(graph), placement).chunks(TOGETHER) {
         for (key, error) in disturbances(model, graph, placement, candidates, readers, samples, views)? {
             *errors.entry(key).or_default() += error;
@@ -158,7 +161,7 @@ fn disturbances(
     readers: &[Reader<'_>],
     samples: &[Sample],
     views: &ViewSet,
-) -> Result<Vec<((usize, usize), f64)>, QuantiseError> {
+) -> Result<Vec<(Candidate, f64)>, QuantiseError> {
     let mut bench = Bench::new(graph);
     let mut outputs = Vec::new();
     let mut measured = Vec::new();

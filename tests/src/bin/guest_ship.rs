@@ -286,7 +286,7 @@ fn arrived(listener: &Listener) -> Result<String, Failure> {
 fn out_of_memory(table: &mut Table, listener: &Listener) -> Result<(), Failure> {
     let before = restarts()?;
     let begun = Instant::now();
-    shell("systemctl set-property --runtime fieldmarkd MemoryHigh=infinity MemoryMax=6M")?;
+    shell("systemctl set-property --runtime fieldmarkd MemoryHigh=infinity MemoryMax=2M")?;
     let killed = wait_until("a restart for want of memory", || Ok(restarts()? > before))?;
     let result = shell("journalctl -b --no-pager -u fieldmarkd | grep -c oom-kill || true")?;
     shell("systemctl set-property --runtime fieldmarkd MemoryHigh=500M MemoryMax=600M")?;
@@ -296,7 +296,7 @@ fn out_of_memory(table: &mut Table, listener: &Listener) -> Result<(), Failure> 
         return Err("the journal knows of no oom-kill".into());
     }
     table.add(
-        "memory limit of 6 MB: out of memory",
+        "memory limit of 2 MB: out of memory",
         "killed, started again",
         Some(killed),
         Some(back.at - begun),

@@ -3,6 +3,7 @@
 
 mod tensor;
 mod unsigned;
+pub mod wiring;
 
 pub use unsigned::with_unsigned_activations;
 

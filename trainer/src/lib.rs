@@ -24,4 +24,3 @@ pub mod report;
 pub mod run;
 pub mod synthetic;
 pub mod training;
-pub mod wiring;

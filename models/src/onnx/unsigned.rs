@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message as _;
 
+use super::wiring::{Wiring, input, output};
 use super::{Graph, Model, Node, Tensor, data_type};
 
 /// Steps from 0 to the end of a signed byte's range, and of an unsigned byte's.
@@ -84,54 +85,43 @@ fn narrowed(scale: f32) -> f32 {
 }
 
 fn pairs(graph: &Graph) -> Vec<Pair> {
-    let constants: BTreeMap<&str, &Tensor> =
-        graph.initializer.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-    let mut readers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for (position, node) in graph.node.iter().enumerate() {
-        node.input.iter().for_each(|value| readers.entry(value).or_default().push(position));
-    }
-    let answers: BTreeSet<&str> = graph.output.iter().map(|output| output.name.as_str()).collect();
+    let wiring = Wiring::new(graph);
     let mut positive: BTreeSet<&str> = BTreeSet::new();
     let mut pairs = Vec::new();
     for (position, node) in graph.node.iter().enumerate() {
-        if is_positive(node, &constants, &positive) {
+        if is_positive(node, &wiring, &positive) {
             positive.extend(node.output.iter().map(String::as_str));
         }
-        let (Some(scale), Some(made)) = (signed_scale(node, &constants), node.output.first()) else {
-            continue;
+        let Some(scale) = signed_scale(node, &wiring) else { continue };
+        let made = output(node);
+        let own = |(reader, slot): (&Node, usize)| {
+            reader.op_type == "DequantizeLinear" && slot == 0 && reader.input[1..] == node.input[1..]
         };
-        let dequantise = readers.get(made.as_str()).cloned().unwrap_or_default();
-        let own = |reader: &usize| {
-            let reader = &graph.node[*reader];
-            reader.op_type == "DequantizeLinear" && reader.input[1..] == node.input[1..]
-        };
-        if !answers.contains(made.as_str()) && dequantise.iter().all(own) {
-            let positive = positive.contains(made.as_str());
-            pairs.push(Pair { quantise: position, dequantise, positive, scale });
+        if !wiring.is_output(made) && wiring.reading(made).all(own) {
+            let dequantise = wiring.readers(made).iter().map(|&(reader, _)| reader).collect();
+            pairs.push(Pair { quantise: position, dequantise, positive: positive.contains(made), scale });
         }
     }
     pairs
 }
 
 /// The scale of a Q with one for the whole tensor, signed bytes, and a zero point of 0.
-fn signed_scale(node: &Node, constants: &BTreeMap<&str, &Tensor>) -> Option<f32> {
-    let [_, scale, zero] = &node.input[..] else { return None };
-    let zero = constants.get(zero.as_str())?;
+fn signed_scale(node: &Node, wiring: &Wiring<'_>) -> Option<f32> {
+    let ("QuantizeLinear", [_, scale, zero]) = (node.op_type.as_str(), &node.input[..]) else { return None };
+    let zero = wiring.constant(zero)?;
     let is_signed_zero = zero.data_type == data_type::INT8 && zero.integers()? == [0];
-    let [scale] = constants.get(scale.as_str())?.floats()?[..] else { return None };
-    (node.op_type == "QuantizeLinear" && is_signed_zero).then_some(scale)
+    let [scale] = wiring.constant(scale)?.floats()?[..] else { return None };
+    is_signed_zero.then_some(scale)
 }
 
 /// Whether nothing that `node` makes is below 0, given what is `positive` before it.
-fn is_positive(node: &Node, constants: &BTreeMap<&str, &Tensor>, positive: &BTreeSet<&str>) -> bool {
+fn is_positive(node: &Node, wiring: &Wiring<'_>, positive: &BTreeSet<&str>) -> bool {
     let holds = |value: &String| positive.contains(value.as_str());
     match node.op_type.as_str() {
         "Relu" | "Sigmoid" | "Softmax" => true,
         "Clip" => {
-            let least = node.input.get(1).and_then(|name| constants.get(name.as_str()));
-            least
-                .and_then(|least| least.floats())
-                .is_some_and(|least| least.iter().all(|&least| least >= 0.0))
+            let least = input(node, 1).and_then(|name| wiring.constant(name));
+            least.and_then(Tensor::floats).is_some_and(|least| least.iter().all(|&least| least >= 0.0))
         }
         "MaxPool" | "AveragePool" | "GlobalAveragePool" | "Reshape" | "Flatten" | "Transpose"
         | "QuantizeLinear" | "DequantizeLinear" => node.input.first().is_some_and(holds),
@@ -208,7 +198,18 @@ mod tests {
 
         #[test]
         fn damaged_files_are_left_as_they_are(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = with_unsigned_activations(&bytes);
+            prop_assert!(matches!(with_unsigned_activations(&bytes), Cow::Borrowed(left) if left == bytes));
+        }
+
+        #[test]
+        fn what_comes_of_a_file_with_a_wrong_byte_can_be_read(at in any::<proptest::sample::Index>(), byte: u8) {
+            let mut bytes = signed(0.5).encode_to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            match with_unsigned_activations(&bytes) {
+                Cow::Borrowed(left) => prop_assert_eq!(left, &bytes),
+                Cow::Owned(rewritten) => prop_assert!(Model::decode(&rewritten[..]).is_ok()),
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use fieldmark_models::onnx::Node;
 
 use super::pairs::{is_of_weights, scales};
 use super::{Finding, Rule};
-use crate::wiring::{Wiring, input};
+use fieldmark_models::onnx::wiring::{Wiring, input};
 
 pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding>) {
     let mut found = |rule, fix: String| findings.push(Finding::new(rule, node, fix));

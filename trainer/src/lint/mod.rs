@@ -13,7 +13,7 @@ mod seams;
 use fieldmark_models::onnx::{Graph, Model};
 use prost::Message as _;
 
-use crate::wiring::Wiring;
+use fieldmark_models::onnx::wiring::Wiring;
 
 pub use rule::{Finding, Rule, Severity};
 

@@ -3,7 +3,7 @@
 use fieldmark_models::onnx::{Node, data_type};
 
 use super::{Finding, Rule};
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// First operator set whose Q/DQ know an axis.
 const WITH_AXIS: i64 = 13;

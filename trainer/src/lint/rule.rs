@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fieldmark_models::onnx::Node;
+use fieldmark_models::onnx::wiring::output;
 
 /// What a finding means for the engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -121,7 +122,7 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn new(rule: Rule, node: &Node, fix: impl Into<String>) -> Self {
-        let name = if node.name.is_empty() { crate::wiring::output(node) } else { &node.name };
+        let name = if node.name.is_empty() { output(node) } else { &node.name };
         Self { rule, node: name.into(), fix: fix.into() }
     }
 }

@@ -4,7 +4,7 @@ use fieldmark_models::onnx::Node;
 
 use super::pairs::scales;
 use super::{Finding, Rule};
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// Values whose numbers are those of another, moved or picked: a scale passes through them.
 const MOVES: [&str; 8] =

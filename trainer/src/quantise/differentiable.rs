@@ -14,7 +14,7 @@ use super::engine::Sample;
 use super::placement::{Placement, is_layer};
 use super::{QuantiseError, Ranges};
 use crate::training::{Handle, Variables};
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// Largest byte of a symmetric range.
 const LARGEST: f64 = 127.0;

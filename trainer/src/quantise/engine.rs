@@ -55,14 +55,6 @@ pub struct Engine {
     side: usize,
 }
 
-/// `optimizer` less the pass that looks for nodes that compute the same: it compares the weights of all that read one value,
-/// again after every step, and beside a layer of the graph stand up to four copies. There a network of full size would keep
-/// it busy for hours, and no two copies are the same.
-fn without_merging(mut optimizer: Optimizer) -> Optimizer {
-    optimizer.passes.retain(|pass| format!("{pass:?}") != "PushSplitDown");
-    optimizer
-}
-
 impl Engine {
     /// Loads `graph`, written as `model` is, to give the values `outputs`.
     ///
@@ -134,6 +126,14 @@ impl Engine {
         };
         samples.par_iter().map(one).try_reduce(Vec::new, |sum, values| Ok(add(sum, values)))
     }
+}
+
+/// `optimizer` less the pass that looks for nodes that compute the same: it compares the weights of all that read one value,
+/// again after every step, and beside a layer of the graph stand up to four copies. There a network of full size would keep
+/// it busy for hours, and no two copies are the same.
+fn without_merging(mut optimizer: Optimizer) -> Optimizer {
+    optimizer.passes.retain(|pass| format!("{pass:?}") != "PushSplitDown");
+    optimizer
 }
 
 #[cfg(test)]

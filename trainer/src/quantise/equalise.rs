@@ -16,7 +16,7 @@ use super::QuantiseError;
 use super::engine::{Engine, Sample};
 use super::placement::is_layer;
 use super::simulate::float_node;
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// Operators that give `c * y` for `c * x`, with `c` above 0.
 const HOMOGENEOUS: [&str; 3] = ["AveragePool", "MaxPool", "Relu"];

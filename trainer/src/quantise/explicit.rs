@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor};
 
 use super::placement::Placement;
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// Name of the zero point of all activations.
 const ZERO: &str = "zero.int8";

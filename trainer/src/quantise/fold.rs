@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use fieldmark_models::onnx::{Graph, Node, Tensor};
 
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// `graph`, folded.
 #[must_use]

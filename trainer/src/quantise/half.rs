@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor, data_type};
 
 use super::simulate::float_node;
-use crate::wiring::{Wiring, output};
+use fieldmark_models::onnx::wiring::{Wiring, output};
 
 /// Operators that stay in 32 bits.
 const WIDE: [&str; 8] =

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmark_models::onnx::{Graph, Node, data_type};
 
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// Operators whose output has the numbers of their first input: the scale passes through.
 const MOVES: [&str; 4] = ["Flatten", "MaxPool", "Reshape", "Transpose"];

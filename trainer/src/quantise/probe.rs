@@ -13,7 +13,7 @@ use super::placement::Placement;
 use super::ranges::Candidates;
 use super::simulate::float_node;
 use super::{QuantiseError, Ranges};
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// A scale group, and which of the ranges that were proposed for it.
 type Candidate = (usize, usize);

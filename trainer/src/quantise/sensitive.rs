@@ -7,7 +7,7 @@ use fieldmark_models::onnx::Graph;
 use super::QuantiseError;
 use super::engine::Sample;
 use super::fidelity::{Fidelity, best};
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// Layers that share weights stand and fall together: a copy of the weights in float would cost what int8 saves.
 #[must_use]

@@ -3,7 +3,7 @@
 
 use fieldmark_models::onnx::{Graph, Node, Tensor};
 
-use crate::wiring::{Wiring, input, output};
+use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 /// `graph` without Q/DQ. What is not of signed bytes with zero points of 0 (see [`crate::lint`]) is left as it is.
 #[must_use]

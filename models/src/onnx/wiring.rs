@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use fieldmark_models::onnx::{Graph, Node, Tensor};
+use super::{Graph, Node, Tensor};
 
 /// An index over a graph. Building it trusts nothing: names may be missing or stand twice, the first then counts.
 pub struct Wiring<'g> {

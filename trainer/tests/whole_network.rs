@@ -26,9 +26,9 @@ impl Field {
         let recipe = std::fs::read_to_string(shipped)
             .expect("a recipe")
             .replace("../../work", "work")
-            .replace("[{ epochs = 6, rate = 0.003 }]", "[{ epochs = 2, rate = 0.003 }]")
+            .replace("[{ epochs = 5, rate = 0.003 }]", "[{ epochs = 2, rate = 0.003 }]")
             .replace("checkpoint_every = 100", "checkpoint_every = 5");
-        let (head, _) = recipe.split_once("schedule = [{ epochs = 8").expect("its last stage");
+        let (head, _) = recipe.split_once("schedule = [{ epochs = 6").expect("its last stage");
         let rest = "schedule = [{ epochs = 2, rate = 0.003 }]\n[evaluate]\ntraining_sample = 50\n";
         std::fs::write(field.path("recipe.toml"), format!("{head}{rest}")).expect("write");
         field

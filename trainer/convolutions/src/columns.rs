@@ -13,7 +13,12 @@ pub(crate) fn spread(geometry: &Geometry, images: &[f32]) -> Vec<f32> {
     let channels = columns.par_chunks_mut((kernel * positions).max(1));
     channels.zip(images.par_chunks(height * width)).for_each(|(columns, channel)| {
         for (tap, row) in columns.chunks_exact_mut(positions).enumerate() {
-            spread_tap(geometry, [tap / geometry.kernel[1], tap % geometry.kernel[1]], channel, row);
+            let tap = [tap / geometry.kernel[1], tap % geometry.kernel[1]];
+            if geometry.keeps_width() {
+                shift_tap(geometry, tap, channel, row);
+            } else {
+                spread_tap(geometry, tap, channel, row);
+            }
         }
     });
     columns
@@ -29,6 +34,25 @@ fn spread_tap(geometry: &Geometry, tap: [usize; 2], channel: &[f32], row: &mut [
             for (kept, &number) in kept.iter_mut().zip(channel[from..].iter().step_by(geometry.stride[1])) {
                 *kept = number;
             }
+        }
+    }
+}
+
+/// The same where lines of windows are as long as the input's, so that a tap is the input moved: all lines at once, and then
+/// zeros for the windows that have the tap beside the input. (Lines are short: one by one they cost more than the copying.)
+fn shift_tap(geometry: &Geometry, tap: [usize; 2], channel: &[f32], row: &mut [f32]) {
+    let width = geometry.input[2];
+    let (of_tap, of_border) = (tap[0] * width + tap[1], geometry.before[0] * width + geometry.before[1]);
+    let (from, to) = (of_tap.saturating_sub(of_border), of_border.saturating_sub(of_tap));
+    let there = channel.get(from..).unwrap_or_default();
+    for (kept, number) in row.iter_mut().skip(to).zip(there) {
+        *kept = *number;
+    }
+    let inside = geometry.inside(1, tap[1]);
+    if inside != (0..width) {
+        for line in row.chunks_exact_mut(width) {
+            line[..inside.start].fill(0.0);
+            line[inside.end..].fill(0.0);
         }
     }
 }

@@ -89,8 +89,13 @@ impl Geometry {
         })
     }
 
+    /// Whether every line has as many windows as numbers, and windows move by one.
+    pub(crate) fn keeps_width(&self) -> bool {
+        self.stride == [1, 1] && self.output[2] == self.input[2]
+    }
+
     /// The windows along `axis` whose tap `tap` lies inside the input.
-    fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
+    pub(crate) fn inside(&self, axis: usize, tap: usize) -> Range<usize> {
         let (stride, before) = (self.stride[axis], self.before[axis]);
         let (side, windows) = (self.input[axis + 1], self.output[axis + 1]);
         let first = before.saturating_sub(tap).div_ceil(stride).min(windows);

@@ -4,7 +4,7 @@ use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::{FloatTensorOps, ModuleOps};
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Shape, Slice, TensorData};
+use burn::tensor::{DType, FloatDType, Shape, Slice, TensorData};
 
 use crate::geometry::Geometry;
 use crate::tracked::Gradients;
@@ -16,7 +16,9 @@ const COLUMNS: usize = 16 << 20;
 
 impl Convolutions for Flex {
     fn convolution(input: FlexTensor, weight: FlexTensor, options: ConvOptions<2>) -> FlexTensor {
-        forward(&input, &weight, &options).unwrap_or_else(|| Self::conv2d(input, weight, None, options))
+        in_single([input, weight], |[input, weight]| {
+            forward(&input, &weight, &options).unwrap_or_else(|| Self::conv2d(input, weight, None, options))
+        })
     }
 }
 
@@ -27,8 +29,10 @@ impl Gradients for Flex {
         gradient: FlexTensor,
         options: ConvOptions<2>,
     ) -> FlexTensor {
-        of_input(&input, &weight, &gradient, &options)
-            .unwrap_or_else(|| Self::conv2d_x_backward(input, weight, gradient, options))
+        in_single([input, weight, gradient], |[input, weight, gradient]| {
+            of_input(&input, &weight, &gradient, &options)
+                .unwrap_or_else(|| Self::conv2d_x_backward(input, weight, gradient, options))
+        })
     }
 
     fn weight_gradient(
@@ -37,8 +41,23 @@ impl Gradients for Flex {
         gradient: FlexTensor,
         options: ConvOptions<2>,
     ) -> FlexTensor {
-        of_weight(&input, &weight, &gradient, &options)
-            .unwrap_or_else(|| Self::conv2d_weight_backward(input, weight, gradient, options))
+        in_single([input, weight, gradient], |[input, weight, gradient]| {
+            of_weight(&input, &weight, &gradient, &options)
+                .unwrap_or_else(|| Self::conv2d_weight_backward(input, weight, gradient, options))
+        })
+    }
+}
+
+/// Bfloat16 is multiplied and summed in 32 bits and rounded once, at the end, as GPUs do.
+fn in_single<const N: usize>(
+    given: [FlexTensor; N],
+    computed: impl FnOnce([FlexTensor; N]) -> FlexTensor,
+) -> FlexTensor {
+    if given.iter().all(|tensor| tensor.dtype() == DType::BF16) {
+        let widened = given.map(|tensor| Flex::float_cast(tensor, FloatDType::F32));
+        Flex::float_cast(computed(widened), FloatDType::BF16)
+    } else {
+        computed(given)
     }
 }
 

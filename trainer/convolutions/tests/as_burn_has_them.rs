@@ -4,7 +4,7 @@
 
 use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use fieldmark_convolutions::convolution;
 use proptest::prelude::*;
 use rand::SeedableRng as _;
@@ -44,18 +44,20 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-/// Output, gradient of the input, gradient of the weights.
-fn answers(case: &Case, ours: bool) -> [Vec<f32>; 3] {
+/// Output, gradient of the input, gradient of the weights, all of numbers that `precision` has.
+fn answers(case: &Case, ours: bool, precision: FloatDType) -> [Vec<f32>; 3] {
     let device = Device::flex().autodiff();
     let mut random = StdRng::seed_from_u64(case.seed);
     let mut drawn = |shape: [usize; 4]| {
         let numbers: Vec<f32> = (0..shape.iter().product()).map(|_| random.random_range(-1.0..1.0)).collect();
-        Tensor::<4>::from_data(TensorData::new(numbers, shape), &device)
+        let drawn = Tensor::<4>::from_data(TensorData::new(numbers, shape), &device);
+        drawn.cast(precision).cast(FloatDType::F32).detach()
     };
     let input = drawn(case.input).require_grad();
     let weight = drawn(case.weight).require_grad();
     let output = if ours {
-        convolution(input.clone(), weight.clone(), None, case.options.clone())
+        let [input, weight] = [&input, &weight].map(|tensor| tensor.clone().cast(precision));
+        convolution(input, weight, None, case.options.clone()).cast(FloatDType::F32)
     } else {
         conv2d(input.clone(), weight.clone(), None, case.options.clone())
     };
@@ -67,14 +69,17 @@ fn answers(case: &Case, ours: bool) -> [Vec<f32>; 3] {
     [numbers(output.inner()), numbers(of_input), numbers(of_weight)]
 }
 
-fn assert_alike(case: &Case) {
-    for (what, (ours, theirs)) in
-        ["output", "input", "weights"].iter().zip(answers(case, true).iter().zip(&answers(case, false)))
-    {
+/// burn's own are computed in 32 bits whatever the precision; `rounding` is what a number may lose at the end.
+fn assert_alike(case: &Case, precision: FloatDType, rounding: f32) {
+    let (ours, theirs) = (answers(case, true, precision), answers(case, false, precision));
+    for (what, (ours, theirs)) in ["output", "input", "weights"].iter().zip(ours.iter().zip(&theirs)) {
         assert_eq!(ours.len(), theirs.len(), "{what} of {case:?}");
         let largest = theirs.iter().fold(1.0f32, |largest, number| largest.max(number.abs()));
-        let apart = ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(apart <= 1e-5 * largest, "{what} of {case:?}: {apart} apart of {largest}");
+        for (a, b) in ours.iter().zip(theirs) {
+            let apart = (a - b).abs();
+            let allowed = 1e-5 * largest + rounding * b.abs();
+            assert!(apart <= allowed, "{what} of {case:?}: {apart} apart of {b}");
+        }
     }
 }
 
@@ -83,7 +88,16 @@ proptest! {
 
     #[test]
     fn any_convolution_and_its_gradients_are_those_of_burn(case in case()) {
-        assert_alike(&case);
+        assert_alike(&case, FloatDType::F32, 0.0);
+    }
+
+    // Of eight significant bits the last one is rounded.
+    #[test]
+    fn in_bfloat16_only_what_comes_out_is_rounded(case in case()) {
+        assert_alike(&case, FloatDType::BF16, 2f32.powi(-8));
+        for number in answers(&case, true, FloatDType::BF16).iter().flatten() {
+            prop_assert_eq!(number.to_bits() & 0xffff, 0, "{} has more than bfloat16", number);
+        }
     }
 }
 
@@ -105,5 +119,5 @@ fn more_columns_than_are_made_at_once_change_nothing() {
         options: ConvOptions::new([1, 1], [2, 2], [1, 1], 1),
         seed: 7,
     };
-    assert_alike(&case);
+    assert_alike(&case, FloatDType::F32, 0.0);
 }

@@ -59,6 +59,7 @@ impl TrainArgs {
     pub(crate) fn execute(&self) -> Result<(), Failure> {
         // All of them, before the first is followed for days.
         let plans = self.plans().map_err(Failure::Usage)?;
+        training::compute_here();
         let processes = training::started_with().map_err(|error| Failure::Usage(error.into()))?;
         match self.follow(plans, &*processes) {
             // The others wait for this one.

@@ -62,7 +62,7 @@ impl Augmentation {
         let turn = within(self.hue) * std::f32::consts::TAU;
         let (width, height) = (picture.width(), picture.height());
         let mut rgb = picture.into_rgb();
-        let mean = rgb.iter().map(|&byte| f64::from(byte)).sum::<f64>() / rgb.len().max(1) as f64;
+        let mean = rgb.iter().map(|&byte| u64::from(byte)).sum::<u64>() as f64 / rgb.len().max(1) as f64;
         let mean = mean as f32 + brightness;
         let (sin, cos) = turn.sin_cos();
         for pixel in rgb.chunks_exact_mut(3) {
@@ -76,7 +76,8 @@ impl Augmentation {
             let mixed =
                 [luma + 0.956 * i + 0.621 * q, luma - 0.272 * i - 0.647 * q, luma - 1.106 * i + 1.703 * q];
             for (byte, value) in pixel.iter_mut().zip(mixed) {
-                *byte = value.round().clamp(0.0, 255.0) as u8;
+                // To the nearest; the conversion itself keeps within a byte.
+                *byte = (value + 0.5) as u8;
             }
         }
         #[expect(clippy::unwrap_used, reason = "the same pixels in the same size")]

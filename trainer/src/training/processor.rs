@@ -60,6 +60,14 @@ impl Processor {
     }
 }
 
+/// Makes the calling thread one of those that tensors are computed on: to hand each operation to another thread and wait for
+/// it costs more than many operations do. For the thread that trains, before anything is computed. Threads that make its
+/// batches must not use the pool then: where it has no other thread, they would wait for the one that waits for them.
+pub fn compute_here() {
+    // A pool that is there already computes the same, only later.
+    let _ = rayon::ThreadPoolBuilder::new().use_current_thread().build_global();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::adam::AdamSettings;
 use super::batch::reading_threads;
 use super::order::Sampling;
+use super::pass::Precision;
 use super::schedule::Schedule;
 use super::stages::StageSettings;
 use super::steps::StepSettings;
@@ -156,6 +157,7 @@ struct RawTrain {
     dropout: f32,
     l2: f64,
     epsilon: f64,
+    precision: Precision,
     auxiliary_weight: f64,
     balanced: bool,
     ema_decay: Option<f64>,
@@ -174,6 +176,7 @@ impl Default for RawTrain {
             dropout: 0.2,
             l2: adam.l2,
             epsilon: adam.epsilon,
+            precision: Precision::default(),
             // What the network's authors give it.
             auxiliary_weight: 0.4,
             balanced: false,
@@ -323,6 +326,7 @@ impl Raw {
                 batch_size: train.batch_size,
                 passes: train.passes,
                 dropout: train.dropout,
+                precision: train.precision,
                 norm_decay: network.norm_decay.unwrap_or(NORM_DECAY),
                 auxiliary_weight: train.auxiliary_weight,
                 sampling: if train.balanced { Sampling::Balanced } else { Sampling::Once },
@@ -398,6 +402,7 @@ mod tests {
             ("batch_size = 16", "batch_size = 0", "train.batch_size"),
             ("batch_size = 16", "batch_size = 16\nema_decay = 1.0", "train.ema_decay"),
             ("batch_size = 16", "batch_size = 16\npatience = 0", "train.patience"),
+            ("batch_size = 16", "batch_size = 16\nprecision = \"float8\"", "`float32` or `bfloat16`"),
             ("smallest_side = 0.9", "smallest_side = 0.0", "augment"),
             ("norm_decay = 0.95", "norm_decay = 0.95\nmerge = \"conv2d_1a\"", "network.merge"),
             ("norm_decay = 0.95", "norm_decay = 0.95\nsplit = \"nowhere\"", "maxpool_5a, mixed_5b"),

@@ -8,8 +8,9 @@ use super::adam::Adam;
 use super::batch::{Batch, BatchError, Batches, Feed, Step};
 use super::exchange::Found;
 use super::loss::{admitted, loss};
-use super::network::{BatchStatistics, Mode, Network};
+use super::network::{BatchStatistics, Network};
 use super::order::{Sampling, epoch, mixed};
+use super::pass::{Mode, Precision};
 use super::processes::{Pairwise, Processes};
 use super::schedule::Schedule;
 use super::stages::TrainingError;
@@ -25,6 +26,8 @@ pub struct StepSettings {
     pub passes: usize,
     /// Probability that a feature is dropped before the classifier.
     pub dropout: f32,
+    /// Of convolutions.
+    pub precision: Precision,
     /// How much of batch norm's running statistics stays at a step.
     pub norm_decay: f64,
     /// Weight of the auxiliary classifier's loss.
@@ -191,7 +194,8 @@ impl StageRun<'_> {
             let batch = batches.next_batch()?;
             let admitted = self.admitted(pass, network.device());
             let seed = mixed(mixed(self.settings.seed, self.stage as u64), pass.step as u64);
-            let mode = Mode::Training { dropout: self.settings.dropout, seed: mixed(seed, *number as u64) };
+            let StepSettings { dropout, precision, .. } = *self.settings;
+            let mode = Mode::Training { dropout, seed: mixed(seed, *number as u64), precision };
             let views = inputs(&batch, self.feed, network.device());
             let made = pass_gradients(network, views, admitted, mode, self.settings.auxiliary_weight, *share);
             if !made.loss.is_finite() {

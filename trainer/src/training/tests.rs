@@ -68,12 +68,17 @@ fn steps() -> StepSettings {
         batch_size: 6,
         passes: 1,
         dropout: 0.2,
+        precision: Precision::Float32,
         norm_decay: 0.8,
         auxiliary_weight: 0.4,
         sampling: Sampling::Once,
         seed: SEED,
         threads: 2,
     }
+}
+
+fn plain_training() -> Mode {
+    Mode::Training { dropout: 0.0, seed: 1, precision: Precision::Float32 }
 }
 
 fn schedule(epochs: f64, rate: f64) -> Schedule {
@@ -193,7 +198,7 @@ fn what_is_trained_answers_as_what_is_exported() {
             let data = TensorData::new(view.clone(), [3, 3, side, side]);
             Tensor::from_data(data, &Device::flex().autodiff())
         });
-        let pass = network.pass(inputs.collect(), Mode::Training { dropout: 0.0, seed: 1 });
+        let pass = network.pass(inputs.collect(), plain_training());
         assert_eq!(pass.auxiliary.map(|logits| logits.dims()), Some([3, 3]));
         network.keep_statistics(pass.batch_statistics, 0.5);
         let trained = rows(&network, &feed, &[0, 1, 2], 2);
@@ -258,9 +263,19 @@ fn the_last_stage_ends_when_validation_gets_no_better_and_gives_its_best_network
 
 #[test]
 fn colours_are_learned() {
+    assert_colours_are_learned(Precision::Float32);
+}
+
+#[test]
+fn colours_are_learned_in_bfloat16() {
+    assert_colours_are_learned(Precision::BFloat16);
+}
+
+fn assert_colours_are_learned(precision: Precision) {
     let set = set(8);
     // At six epochs it hangs on the last bits of sums whether all or a third are right: running statistics come after.
-    let network = train_on(&set, None, 12.0, |_| Ok(())).expect("a run");
+    let with = (&Alone as &dyn Processes, StepSettings { precision, ..steps() });
+    let network = train_in(&set, None, 12.0, Extras::default(), with, |_| Ok(())).expect("a run");
     let settings = settings();
     let views = views(&["whole", "crop"], &settings);
     let feed = feed(&set, &views, &settings, None);

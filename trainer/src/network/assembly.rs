@@ -43,7 +43,8 @@ impl NetworkWeights {
             columns.push(match settings.crop_column {
                 ColumnInit::Pretrained => Arc::clone(&published),
                 ColumnInit::Random => {
-                    let seed = settings.seed.wrapping_add(view as u64 - 1);
+                    // Not the backbone's seed: that may be random too.
+                    let seed = settings.seed ^ ((view as u64) << 32);
                     Arc::new(part(&Backbone::random(&settings.preset, seed), split + 1, merge + 1))
                 }
             });
@@ -86,4 +87,23 @@ pub(super) fn mean_of_columns(channels: usize, columns: usize, whole_share: f32)
         }
     }
     weight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Preset;
+    use super::*;
+
+    #[test]
+    fn a_random_column_is_like_no_other_even_where_all_are_random() {
+        let preset = Preset::named("inception-resnet-v2-small").expect("a preset");
+        let settings = NetworkSettings::random(preset, 1);
+        let backbone = Backbone::random(&settings.preset, settings.seed);
+        let columns = NetworkWeights::of_backbone(&settings, &backbone, 3).columns;
+        assert!(columns[0] != columns[1] && columns[1] != columns[2] && columns[2] != columns[0]);
+
+        let alike = NetworkSettings { crop_column: ColumnInit::Pretrained, ..settings };
+        let columns = NetworkWeights::of_backbone(&alike, &backbone, 3).columns;
+        assert!(columns[0] == columns[1] && columns[1] == columns[2]);
+    }
 }

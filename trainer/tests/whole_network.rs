@@ -184,7 +184,8 @@ fn a_terminal_shows_the_course_and_is_left_as_it_was() {
     let asked = recipe.replace("[train]", "[train]\nvalidate = true");
     std::fs::write(field.path("recipe.toml"), &asked).expect("write");
     let train = format!("{TRAINER}{}", quoted(&field.training("seen")));
-    let awaited = ["stage 2 of 2, leaves", "│█", "top-1 species 0.", "genus", "pictures a second", "left"];
+    let awaited =
+        ["stage 2 of 2, leaves", "│", "now ", "top-1 species 0.", "genus", "pictures a second", "left"];
     let (mut parser, shown) =
         watched(on_a_terminal(&format!("echo before; {train}; echo after")), &awaited, None);
     let all = lines(&mut parser);

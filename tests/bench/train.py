@@ -229,6 +229,15 @@ def loaded(start):
     return network, start["views"], start["labels"].long()
 
 
+def losses_of(network, whole, crop, labels):
+    """The classifier's loss, and that with the auxiliary classifier's, which is trained on."""
+    from torch.nn.functional import cross_entropy
+
+    logits, auxiliary = network(whole, crop)
+    main = cross_entropy(logits.float(), labels)
+    return main, main + AUXILIARY_WEIGHT * cross_entropy(auxiliary.float(), labels)
+
+
 def steps(path, count, channels_last):
     import torch
     from safetensors.torch import load_file
@@ -249,10 +258,9 @@ def steps(path, count, channels_last):
     for _ in range(count):
         begun = time.perf_counter()
         adam.zero_grad(set_to_none=True)
-        logits, auxiliary = network(whole, crop)
-        main = torch.nn.functional.cross_entropy(logits, labels)
+        main, total = losses_of(network, whole, crop, labels)
         losses.append(main.item())
-        (main + AUXILIARY_WEIGHT * torch.nn.functional.cross_entropy(auxiliary, labels)).backward()
+        total.backward()
         adam.step()
         seconds.append(time.perf_counter() - begun)
     print(json.dumps({"losses": losses, "seconds": seconds, "torch": torch.__version__}))

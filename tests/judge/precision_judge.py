@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "bench"))
-from train import AUXILIARY_WEIGHT, loaded
+from train import loaded, losses_of
 
 PRESET, CLASSES, BATCH = "inception-resnet-v2-small", "48", "16"
 # Of the cosine: what two programs that round in different places may differ by.
@@ -28,9 +28,7 @@ def of_pytorch(start, precision):
     network, views, labels = loaded(start)
     network.train()
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bfloat16"):
-        logits, auxiliary = network(views[0], views[1])
-    entropy = torch.nn.functional.cross_entropy
-    loss = entropy(logits.float(), labels) + AUXILIARY_WEIGHT * entropy(auxiliary.float(), labels)
+        _, loss = losses_of(network, views[0], views[1], labels)
     loss.backward()
     return {name: parameter.grad.flatten() for name, parameter in network.named_parameters()}
 

@@ -193,6 +193,8 @@ fn a_terminal_shows_the_course_and_is_left_as_it_was() {
     assert_left_as_it_was(&parser);
     let count = |wanted: &str| all.iter().filter(|line| line.contains(wanted)).count();
     assert_eq!((all[0].as_str(), count("pictures a second"), count("now ")), ("before", 1, 1), "{all:#?}");
+    let drawn = |line: &String| line.split_once('│').is_some_and(|(_, losses)| losses.contains('█'));
+    assert!(all.iter().any(drawn), "{all:#?}");
     assert!(all.iter().any(|line| line.starts_with("top-1 on ")), "{all:#?}");
     assert!(all.contains(&"after".to_owned()), "{all:#?}");
 

@@ -54,15 +54,6 @@ pub enum Precision {
     BFloat16,
 }
 
-impl Mode {
-    fn precision(self) -> Precision {
-        match self {
-            Self::Evaluation => Precision::Float32,
-            Self::Training { precision, .. } => precision,
-        }
-    }
-}
-
 impl Precision {
     fn convolved(
         self,
@@ -86,12 +77,11 @@ impl Network {
     /// One pass. `views`: one tensor `[N, 3, H, W]` a view, normalised, on the device of `mode`.
     #[must_use]
     pub fn pass(&self, views: Vec<Tensor<4>>, mode: Mode) -> Pass {
-        let mut walk = Walk {
-            network: self,
-            evaluating: mode == Mode::Evaluation,
-            precision: mode.precision(),
-            seen: Vec::new(),
+        let (evaluating, precision) = match mode {
+            Mode::Evaluation => (true, Precision::Float32),
+            Mode::Training { precision, .. } => (false, precision),
         };
+        let mut walk = Walk { network: self, evaluating, precision, seen: Vec::new() };
         let stages = &self.settings.preset.stages;
         let (from, to) = (self.settings.split + 1, self.settings.merge + 1);
         let mut auxiliary = None;

@@ -112,6 +112,19 @@ fn a_run_killed_in_mid_epoch_ends_as_if_it_had_not_been() {
     assert!(table.contains("synthetic-3                      2"), "{table}");
 }
 
+#[test]
+fn the_photographs_a_run_did_not_train_on_calibrate_its_package() {
+    let field = Field::new();
+    field.run(&field.training("runs").iter().map(String::as_str).collect::<Vec<_>>());
+    let kept = field.text("runs/synthetic-3-1/validation.csv");
+    let rows = std::fs::read_to_string(&kept).expect("a table").lines().count() - 1;
+    let evaluation: serde_json::Value = serde_json::from_str(&field.evaluation("runs")).expect("JSON");
+    assert_eq!(evaluation["validation"], rows);
+    let (package, out) = (field.text("runs-packages/synthetic-3-0.1.0.fieldmark"), field.text("again"));
+    let calibrated = field.run(&["calibrate", &package, "--photos", &kept, "--out", &out]);
+    assert!(calibrated.contains("synthetic-3-0.1.1.fieldmark"), "{calibrated}");
+}
+
 /// A shell of 30 lines of 100 columns on a terminal of its own, with `script` between it and us.
 fn on_a_terminal(script: &str) -> Command {
     let mut command = Command::new("script");

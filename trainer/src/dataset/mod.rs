@@ -14,7 +14,7 @@ pub(crate) use set::each_sample;
 pub use set::{PreparedSet, SetError, read_set};
 pub use source::{Labelled, Source, SourceError};
 pub use split::{Split, random_split, validation_split};
-pub use table::{Dropped, TableError, read_table};
+pub use table::{Dropped, TableError, read_table, write_table};
 
 /// One photograph and the lowest taxon that can be told from it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,14 @@ pub enum TableError {
         /// What is wrong, with its line.
         source: csv::Error,
     },
+    /// Not to be written.
+    #[error("cannot write the table of photographs {path}: {source}")]
+    Write {
+        /// Path of the table.
+        path: PathBuf,
+        /// What is wrong.
+        source: csv::Error,
+    },
     /// A column that is needed.
     #[error("the table of photographs {path} has no column {column:?}")]
     Column {
@@ -92,6 +100,29 @@ pub fn read_table(
     Ok((photos, dropped))
 }
 
+/// Writes `photos` as a table that [`read_table`] reads, from any folder: paths are absolute. Ranks that are not main ranks are
+/// left out.
+///
+/// # Errors
+/// If the table cannot be written.
+pub fn write_table<'a>(path: &Path, photos: impl IntoIterator<Item = &'a Photo>) -> Result<(), TableError> {
+    let failed = |source: csv::Error| TableError::Write { path: path.into(), source };
+    let mut writer = csv::Writer::from_path(path).map_err(failed)?;
+    let ranks = Rank::MAIN.iter().map(Rank::name);
+    writer.write_record(std::iter::once("file").chain(ranks)).map_err(failed)?;
+    for photo in photos {
+        let file = std::path::absolute(&photo.path).map_err(|error| failed(error.into()))?;
+        let name = |wanted: &Rank| {
+            let mut levels = photo.lineage.levels();
+            levels.find(|(rank, _)| *rank == wanted).map_or("", |(_, name)| name).as_bytes()
+        };
+        let names = Rank::MAIN.iter().map(name);
+        let file = file.as_os_str().as_encoded_bytes();
+        writer.write_record(std::iter::once(file).chain(names)).map_err(failed)?;
+    }
+    writer.flush().map_err(|error| failed(error.into()))
+}
+
 fn individual(file: &str, individuals: &[String]) -> String {
     let name = file.rsplit('/').next().unwrap_or(file);
     individuals
@@ -133,6 +164,24 @@ mod tests {
         let (photos, _) = read(&text).expect("a table");
         assert_eq!(photos[0].individual, photos[1].individual);
         assert_ne!(photos[0].individual, photos[2].individual);
+    }
+
+    #[test]
+    fn a_table_that_was_written_is_read_as_it_was() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let photo = |name: &str, lineage: &[(Rank, &str)]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, "").expect("write");
+            let lineage = Lineage::new(lineage.iter().cloned()).expect("a lineage");
+            Photo { individual: path.display().to_string(), path, lineage: lineage.into() }
+        };
+        let species = [(Rank::Kingdom, "Plantae"), (Rank::Genus, "Rosa"), (Rank::Species, "Rosa canina")];
+        let photos = [photo("a, \"b\".png", &species), photo("c.png", &species[..1])];
+        let table = folder.path().join("table.csv");
+        write_table(&table, &photos).expect("written");
+        let (read, dropped) = read_table(&table, Path::new("elsewhere"), &[], "").expect("a table");
+        assert_eq!(read, photos);
+        assert_eq!(dropped, []);
     }
 
     #[test]

@@ -31,6 +31,8 @@ use crate::run::progress;
 /// Files of a run in its folder.
 const CHECKPOINT: &str = "checkpoint.safetensors";
 const LOG: &str = "steps.jsonl";
+/// The photographs that a run does not train on.
+const VALIDATION: &str = "validation.csv";
 /// The page of a run.
 const REPORT: &str = "report.html";
 /// The figures of a run.
@@ -79,6 +81,8 @@ impl<'a> Session<'a> {
         if processes.is_first() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("cannot create folder {}", folder.display()))?;
+            let kept = validation.iter().map(|&photo| &photos[photo]);
+            dataset::write_table(&folder.join(VALIDATION), kept)?;
         }
         let pictures = photos.iter().map(|photo| photo.path.clone()).collect();
         let folder = folder.into();

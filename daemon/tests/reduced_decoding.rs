@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 
 use fieldmark_daemon::capture::{Colour, Frame, FrameDecoder, FrameImage, Layout};
 use fieldmark_daemon::config::PixelFormat;
-use fieldmark_daemon::decide::Eye;
-use fieldmark_daemon::engine::{EngineKind, EngineSettings, LoadedModel};
+use fieldmark_daemon::engine::{EngineKind, EngineSettings, Eye, LoadedModel};
 use fieldmark_models::picture::{MID_GREY, Picture};
 use fieldmark_models::views::{FractionBox, ViewRenderer};
 

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::listen::{passing_by, settings};
 use super::{BrokerArguments, Failure};
-use crate::command::{CommandKind, Request};
-use crate::config::NodeName;
+use crate::command::Request;
+use crate::config::{CommandKind, NodeName};
 use crate::publish::line::{Happening, Line, NotDelivered, Receipt};
 use crate::publish::messages::{Reply, ReplyState};
 use crate::publish::outbox::Delivery;

@@ -12,8 +12,9 @@ use serde::Serialize;
 
 use super::Failure;
 use super::engine::EngineArguments;
-use crate::decide::Eye;
-use crate::engine::{EngineKind, EngineSettings, LoadedModel, PassedOver, Phase, Precision, shipped_package};
+use crate::engine::{
+    EngineKind, EngineSettings, Eye, LoadedModel, PassedOver, Phase, Precision, shipped_package,
+};
 
 #[derive(Debug, Args)]
 pub(super) struct SelfTestArguments {

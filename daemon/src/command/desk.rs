@@ -10,11 +10,11 @@ use fieldmark_models::specificity::Threshold;
 use fieldmark_models::views::FractionBox;
 use tokio::sync::{broadcast, mpsc, watch};
 
-use super::{
-    CameraSettings, CommandId, CommandKind, Kept, Refusal, Request, Settings, SettingsCell, VocabularyCell,
-};
+use super::{CameraSettings, CommandId, Kept, Refusal, Request, Settings, SettingsCell, VocabularyCell};
 use crate::alert::find_watched;
+use crate::config::CommandKind;
 use crate::decide::{CutOff, Sureness};
+use crate::publish::home_assistant::COMMAND_ID;
 use crate::publish::line::Incoming;
 use crate::publish::messages::{Reply, ReplyState, VERSION, wire_time};
 use crate::publish::outbox::{Class, Message, Outbox};
@@ -26,9 +26,6 @@ use crate::region::{RegionChange, RegionRules};
 const REMEMBERED: usize = 256;
 /// How long a picture is waited for.
 const SNAPSHOT_PATIENCE: Duration = Duration::from_secs(30);
-
-/// Id of the command that Home Assistant's button gives.
-pub const HOME_ASSISTANT_ID: &str = "home-assistant";
 
 /// What a command changes of the kept settings.
 type Keep = Box<dyn FnOnce(&mut Kept)>;
@@ -115,7 +112,7 @@ impl Desk {
             return answer(&self.equipment, ReplyState::Failed, Some(reason.into()));
         }
         // Home Assistant's payloads and topics are fixed, so its id is always the same.
-        let fixed = kind == CommandKind::Install.name() && id.as_str() == HOME_ASSISTANT_ID;
+        let fixed = kind == CommandKind::Install.name() && id.as_str() == COMMAND_ID;
         if self.known.contains(&id) && !fixed {
             return answer(&self.equipment, ReplyState::Failed, Some("this id was used before".into()));
         }

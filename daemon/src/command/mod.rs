@@ -10,8 +10,8 @@ mod reload;
 mod request;
 mod settings;
 
-pub use desk::{Desk, Ending, Equipment, HOME_ASSISTANT_ID};
+pub use desk::{Desk, Ending, Equipment};
 pub use kept::{Kept, KeptError};
 pub use reload::ReloadError;
-pub use request::{CommandId, CommandKind, Refusal, Request};
+pub use request::{CommandId, Refusal, Request};
 pub use settings::{CameraSettings, Settings, SettingsCell, Vocabulary, VocabularyCell};

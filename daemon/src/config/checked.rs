@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::camera::{CameraConfig, camera};
+use super::command::CommandKind;
 use super::engine::engine;
 use super::model::{ModelConfig, model};
 use super::mqtt::{MqttConfig, mqtt};
@@ -21,7 +22,6 @@ use super::raw::{RawBroker, RawConfig};
 use super::refusal::{ConfigError, number, refuse};
 use super::update::{UpdateConfig, update};
 use crate::alert::AlertRules;
-use crate::command::CommandKind;
 use crate::engine::EngineSettings;
 
 /// Name of a node: one topic level.

@@ -3,6 +3,7 @@
 
 mod camera;
 mod checked;
+mod command;
 mod engine;
 mod load;
 mod model;
@@ -22,6 +23,7 @@ pub use camera::{
     V4lConfig,
 };
 pub use checked::{BrokerConfig, Config, NodeName};
+pub use command::CommandKind;
 pub use load::{LoadError, load, load_layered, load_text, read, read_layered};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::command::CommandKind;
 use super::raw::{RawCamera, RawCommands, RawSnapshot, RawWatch};
 use super::refusal::{ConfigError, number, refuse, whole};
 use crate::alert::{AlertRules, NoveltyKind};
-use crate::command::CommandKind;
 use crate::track::TrackRules;
 
 /// Pictures of what cameras see.

@@ -10,8 +10,8 @@ use fieldmark_models::views::{FractionBox, ViewSet};
 
 use super::answer::rounded;
 use super::descent::descent;
-use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Eye, EyeError, LookTime, Rung};
-use crate::engine::{Engine, LoadedModel, ModelIdentity, PassedOver};
+use super::{Answer, CutOff, CutOffs, Dial, DialError, Expectation, Expected, Rung};
+use crate::engine::{Engine, Eye, EyeError, LoadedModel, LookTime, ModelIdentity, PassedOver};
 use crate::region::Region;
 
 /// Why there is no answer.

@@ -6,11 +6,9 @@ mod decider;
 mod descent;
 mod dial;
 mod expectation;
-mod eye;
 
 pub use answer::{Answer, BestLeaf, TaxonAnswer};
 pub use decider::{DecideError, Decider};
 pub use descent::Rung;
 pub use dial::{CutOff, CutOffs, Dial, DialError, Sureness};
 pub use expectation::{Expectation, ExpectationError, Expected, List, ListedIn};
-pub use eye::{Eye, EyeError, LookTime};

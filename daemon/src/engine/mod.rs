@@ -1,6 +1,7 @@
 //! From the pixels of views to leaf probabilities: one trait, three engines, and the choice between them.
 
 mod choice;
+mod eye;
 mod loaded;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
@@ -13,6 +14,7 @@ pub mod tensorrt;
 mod tract;
 
 pub use choice::{AttemptError, Chosen, PassedOver, Phase};
+pub use eye::{Eye, EyeError, LookTime};
 pub use loaded::{LoadError, LoadedModel, ModelIdentity};
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;

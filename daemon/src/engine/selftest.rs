@@ -6,8 +6,7 @@ use fieldmark_models::package::{Golden, GoldenError, Package};
 use fieldmark_models::picture::{Picture, PictureError};
 use fieldmark_models::views::FractionBox;
 
-use super::{Engine, EngineError, Precision};
-use crate::decide::{Eye, EyeError};
+use super::{Engine, EngineError, Eye, EyeError, Precision};
 
 /// What the self-test found.
 #[derive(Debug, Clone, Copy, PartialEq)]

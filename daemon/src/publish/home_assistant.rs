@@ -5,8 +5,10 @@ use serde_json::{Map, Value, json};
 
 use super::messages::Info;
 use super::topics::{ROOT, Topics};
-use crate::command::HOME_ASSISTANT_ID;
 use crate::config::CameraName;
+
+/// Id of the command that Home Assistant's button gives.
+pub const COMMAND_ID: &str = "home-assistant";
 
 /// What a node was announced as, so that what is gone can be taken back.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +85,7 @@ pub fn discovery(info: &Info, topics: &Topics, cameras: &[CameraName], gone: &[S
                 'title': value_json.running.name, 'in_progress': phase in ['downloading', 'verifying', 'building', \
                 'self-test', 'shadow', 'active'], 'update_percentage': \
                 (value_json.progress * 100) | round if value_json.progress is defined else None} | tojson }}",
-            "command_topic": topics.command("install", HOME_ASSISTANT_ID), "payload_install": "{}",
+            "command_topic": topics.command("install", COMMAND_ID), "payload_install": "{}",
         }),
     );
     json!({

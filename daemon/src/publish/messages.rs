@@ -11,8 +11,8 @@ use crate::decide::{BestLeaf, TaxonAnswer};
 use crate::engine::{EngineKind, ModelIdentity, PassedOver};
 use crate::position::{NoPosition, Position};
 use crate::publish::outbox::{Class, Loss};
+use crate::publish::{Phase, ShadowReport};
 use crate::track::{EventType, Track};
-use crate::update::{Phase, ShadowReport};
 
 /// Version of all messages here.
 pub const VERSION: u32 = 1;

@@ -1,12 +1,11 @@
 //! Releases: signed models and configurations in a repository of The Update Framework (TUF), which nobody between the
 //! one who signs and the node can change unnoticed.
 //!
-//! Data walks: a package → [`Repository::add`] (a folder of metadata and targets, signed with [`keys`]) → [`depot`]
-//! (the same as retained messages; a web server or a folder does as well) → [`shelf`] (how a node reads the metadata)
+//! Data walks: a package → [`Repository::add`] (a folder of metadata and targets, signed with [`keys`]) → retained
+//! messages of a broker, a web server, or the folder itself → [`shelf`] (how a node reads the metadata)
 //! → [`trust`] (checked against what the node trusts, and against its [`floor`]) → a [`Release`] that a node may run.
 
 mod chunks;
-mod depot;
 mod floor;
 mod keys;
 mod repository;
@@ -19,12 +18,13 @@ mod topics;
 mod trust;
 
 pub use chunks::{CHUNK, ChunkIndex, IndexError};
-pub use depot::{Depot, DepotError, Progress};
 pub(crate) use floor::durable;
 pub use floor::{Floor, FloorError};
+pub(crate) use keys::hex;
 pub use keys::{KeyError, PublicKey, SigningKey};
 pub use repository::{Expiries, Outcome, Repository, RepositoryError, RoleSetup};
 pub use role::{RoleKeys, RoleName};
+pub(crate) use shelf::MAX_FILE;
 pub use shelf::{Shelf, ShelfError, web_agent};
 pub use topics::{
     METADATA_FILTER, TIMESTAMP, chunk_topic, index_topic, metadata_file, metadata_topic, targets_filter,

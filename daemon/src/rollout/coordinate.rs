@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::desired::{Desired, RolloutState, bucket};
+use crate::publish::Phase;
 use crate::publish::messages::{ModelState, status};
 use crate::release::Release;
-use crate::update::Phase;
 
 /// A node of the group, as the broker knows it.
 #[derive(Debug, Clone, Default, PartialEq)]

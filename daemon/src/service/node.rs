@@ -18,6 +18,7 @@ use crate::decide::{Answer, CutOff, Decider};
 use crate::engine::ModelIdentity;
 use crate::observe::Observer;
 use crate::position::TimeSource;
+use crate::publish::Phase;
 use crate::publish::home_assistant::{self, Announced};
 use crate::publish::messages::{
     CameraStatus, Detection, Info, Metrics, ModelState, Region, VERSION, wire_time,
@@ -25,7 +26,6 @@ use crate::publish::messages::{
 use crate::publish::outbox::{Class, Message, Outbox};
 use crate::publish::topics::Topics;
 use crate::track::{EventType, Told};
-use crate::update::Phase;
 
 /// Who answers.
 struct Answering {

@@ -4,43 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::publish::Phase;
 use crate::release::{Listed, Release};
-
-/// How far it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Phase {
-    /// Nothing was ever offered.
-    Running,
-    /// There is something, and it is not this node's turn.
-    Offered,
-    /// Chunks are fetched.
-    Downloading,
-    /// The whole file is checked against its signed digest, and opened.
-    Verifying,
-    /// An engine is made in a process of its own.
-    Building,
-    /// The golden pictures are shown to it there.
-    SelfTest,
-    /// It looks at the same frames as the model that answers.
-    Shadow,
-    /// It answers, on probation.
-    Active,
-    /// It answers for good.
-    Confirmed,
-    /// It was not taken.
-    Failed,
-    /// It answered, and the one before it does again.
-    RolledBack,
-}
-
-impl Phase {
-    /// Whether nothing more is to be done.
-    #[must_use]
-    pub fn is_over(self) -> bool {
-        matches!(self, Self::Running | Self::Confirmed | Self::Failed | Self::RolledBack)
-    }
-}
 
 /// Something that can answer.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

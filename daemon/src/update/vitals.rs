@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::decide::Answer;
+use crate::publish::ShadowReport;
 
 /// What was seen of a model since it began to look at frames.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -31,21 +30,6 @@ pub struct Agreement {
     pub same: u64,
     /// With taxa of which one lies above the other, or the same.
     pub compatible: u64,
-}
-
-/// What is told of a model in the shadow, in `model/state`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ShadowReport {
-    /// Frames both models looked at.
-    pub frames: u64,
-    /// Share of their regions with the same taxon.
-    pub agreement: f64,
-    /// Share of them with taxa on one lineage.
-    pub compatible: f64,
-    /// Share of the answers at each rank: of the model that answers, and of the one in the shadow.
-    pub ranks: std::collections::BTreeMap<String, [f64; 2]>,
-    /// Mean milliseconds from pixels to decision, of both.
-    pub latency_ms: [f64; 2],
 }
 
 /// When a model is not well.

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use super::listen::{passing_by, settings};
 use super::{BrokerArguments, Failure};
 use crate::publish::line::Line;
+use crate::publish::{Depot, Progress};
 use crate::release::{
-    Depot, Expiries, Outcome, Progress, PublicKey, Repository, RoleName, RoleSetup, Shelf, SigningKey,
-    Truster,
+    Expiries, Outcome, PublicKey, Repository, RoleName, RoleSetup, Shelf, SigningKey, Truster,
 };
 pub(super) use arguments::ReleaseArguments;
 use arguments::{

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use crate::capture::CameraState;
-use crate::command::CommandKind;
+use crate::config::CommandKind;
 use crate::decide::Sureness;
 use crate::publish::messages::wire_time;
 

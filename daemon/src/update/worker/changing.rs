@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use super::{Subject, TICK, Worker, blocking};
 use crate::decide::Decider;
 use crate::engine::{LoadedModel, ModelIdentity};
+use crate::publish::Phase;
 use crate::release::Release;
 use crate::update::exchange::{Change, Exchange};
-use crate::update::machine::{Phase, Slot};
+use crate::update::machine::Slot;
 use crate::update::store::sweep;
 
 impl Worker {

@@ -6,11 +6,12 @@ use tokio::time::Instant;
 
 use super::{Parts, REPORT, Worker};
 use crate::config::Repository;
+use crate::publish::Phase;
 use crate::publish::messages::{DesiredModel, ModelState};
 use crate::release::{Listed, Release, Shelf, TrustError, Trusted};
 use crate::update::feed::FeedError;
 use crate::update::fetch::{FetchError, mirror_chunk, mirror_index};
-use crate::update::machine::{Offer, Outcome, Phase};
+use crate::update::machine::{Offer, Outcome};
 use crate::update::store::{Download, StoreError};
 
 /// Bytes asked of a mirror at one time: a server without ranges begins anew with each request.

@@ -14,14 +14,15 @@ use tokio::sync::{mpsc, watch};
 use super::boot::{Ledger, folder_of, patience};
 use super::exchange::Exchange;
 use super::feed::Feed;
-use super::machine::{Journal, Offer, Outcome, Phase, Slot, Step};
+use super::machine::{Journal, Offer, Outcome, Slot, Step};
 use super::trial::TrialReport;
-use super::vitals::{Limits, ShadowReport, Vitals};
+use super::vitals::{Limits, Vitals};
 use crate::command::SettingsCell;
 use crate::config::{MqttConfig, NodeName, UpdateConfig};
 use crate::engine::{EngineSettings, ModelIdentity};
 use crate::publish::line::LineError;
 use crate::publish::messages::{DesiredModel, ModelState, wire_time};
+use crate::publish::{Phase, ShadowReport};
 use crate::release::{Release, ReleaseKind, TrustError, Trusted, Truster};
 use crate::rollout::{Desired, RolloutState, desired_topic};
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::{FractionBox, RenderError, ViewRenderer, ViewSet};
 
-use crate::engine::{Engine, EngineError};
+use super::{Engine, EngineError};
 
 /// Why a region got no probabilities.
 #[derive(Debug, thiserror::Error)]

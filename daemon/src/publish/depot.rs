@@ -10,14 +10,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use fieldmark_models::package::Sha256Digest;
 
-use super::chunks::ChunkIndex;
-use super::shelf::MAX_FILE;
-use super::{
-    METADATA_FILTER, Repository, TIMESTAMP, chunk_topic, index_topic, metadata_file, metadata_topic,
-    targets_filter,
+use super::line::{Happening, Line, NotDelivered, Receipt};
+use super::outbox::Delivery;
+use crate::release::{
+    ChunkIndex, MAX_FILE, METADATA_FILTER, Repository, TIMESTAMP, chunk_topic, hex, index_topic,
+    metadata_file, metadata_topic, targets_filter,
 };
-use crate::publish::line::{Happening, Line, NotDelivered, Receipt};
-use crate::publish::outbox::Delivery;
 
 /// Messages on their way at one time.
 const WINDOW: usize = 32;
@@ -98,7 +96,7 @@ impl Depot {
         ]);
         let mut files = Vec::new();
         for (name, target) in repository.released() {
-            let digest = super::keys::hex(target.hashes.sha256.as_ref());
+            let digest = hex(target.hashes.sha256.as_ref());
             let path = folder.join("targets").join(format!("{digest}.{}", name.raw()));
             let Ok(sha256) = digest.parse() else { continue };
             let beside = repository.index_path(name.raw(), sha256);

@@ -240,6 +240,7 @@ impl QuantiseArgs {
         let hint = "give the folder its paths start from with --folder";
         let (photos, _) = dataset::read_table(&self.calibration, &folder, &[], hint)
             .map_err(|error| Failure::Usage(error.into()))?;
+        eprintln!("{} photographs", photos.len());
         let (calibration, judging) = quantise::samples(&package, &photos)?;
         let target = Target { agreement: self.agreement, drop: self.drop, depth: self.depth };
         let fine_tuning =
@@ -264,6 +265,7 @@ impl QuantiseArgs {
             calibrate: self.held_out.then_some(&settings),
         };
         let reached = quantised.record.reached;
+        eprintln!("writing the package");
         println!("{}", quantise::write(&package, quantised, &judging, &to)?.display());
         if !reached {
             return Err(anyhow::anyhow!("the target is not reached, see the figures above").into());

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 
 use super::QuantiseError;
 use super::engine::{Engine, Sample};
-use super::placement::is_layer;
+use super::layer::is_layer;
 use super::simulate::float_node;
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
 

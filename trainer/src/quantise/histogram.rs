@@ -2,8 +2,6 @@
 
 /// Bins of a histogram.
 const BINS: usize = 4096;
-/// Magnitudes a signed byte can tell apart: 0 to 127.
-const LEVELS: usize = 128;
 
 /// Magnitudes counted in equal bins from 0 to a power of two, which doubles when a larger one comes: so any two
 /// histograms can be brought to the same bins and added.
@@ -91,15 +89,15 @@ impl Histogram {
         self.exponent += 1;
     }
 
-    /// The range by `method`: always positive, never above the largest magnitude seen.
+    /// The range by `method` where `levels` magnitudes are told apart, 0 being one: always positive, never above the largest seen.
     #[must_use]
-    pub fn cut(&self, method: Method) -> f32 {
+    pub fn cut(&self, method: Method, levels: usize) -> f32 {
         let largest = self.largest.max(f32::MIN_POSITIVE * 1e6);
         let cut = match method {
             Method::MinMax => return largest,
             Method::Percentile => self.percentile(0.9999),
-            Method::Entropy => self.least(|bins| self.divergence(bins)),
-            Method::Mse => self.least(|bins| self.squared_error(bins)),
+            Method::Entropy => self.least(levels, |bins| self.divergence(bins, levels)),
+            Method::Mse => self.least(levels, |bins| self.squared_error(bins, levels)),
         };
         (cut as f32).clamp(largest / 1000.0, largest)
     }
@@ -119,37 +117,38 @@ impl Histogram {
     }
 
     /// The cut after the number of bins with the least `loss`.
-    fn least(&self, loss: impl Fn(usize) -> f64) -> f64 {
+    fn least(&self, levels: usize, loss: impl Fn(usize) -> f64) -> f64 {
         let used = self.counts.iter().rposition(|&count| count > 0.0).map_or(1, |last| last + 1);
-        let start = LEVELS.min(used);
+        let start = levels.min(used);
         let cuts = (start..=used).step_by((used / 256).max(1)).chain([used]);
         let best = cuts.map(|bins| (loss(bins), bins)).min_by(|a, b| a.0.total_cmp(&b.0));
         self.edge(best.map_or(used, |(_, bins)| bins))
     }
 
     /// Expected squared error of one number when magnitudes after `bins` are cut off.
-    fn squared_error(&self, bins: usize) -> f64 {
+    fn squared_error(&self, bins: usize, levels: usize) -> f64 {
         let (cut, width) = (self.edge(bins), self.edge(1));
-        let step = cut / (LEVELS - 1) as f64;
+        let last = (levels - 1) as f64;
+        let step = cut / last;
         let error = |bin: usize| {
             let value = (bin as f64 + 0.5) * width;
             // Below a step's width the error within the bin counts too: numbers are spread over it evenly.
-            let rounded = (value / step).round().min((LEVELS - 1) as f64) * step;
+            let rounded = (value / step).round().min(last) * step;
             (value - rounded).powi(2)
         };
         self.counts.iter().enumerate().map(|(bin, count)| count * error(bin)).sum()
     }
 
     /// Kullback-Leibler divergence of the quantised from the cut histogram (Migacz 2017).
-    fn divergence(&self, bins: usize) -> f64 {
+    fn divergence(&self, bins: usize, levels: usize) -> f64 {
         let mut cut = self.counts[..bins].to_vec();
         // Zeros cost nothing at any cut, and after a ReLU they would outweigh everything else.
         if let [zeros, next, ..] = &mut cut[..] {
             *zeros = zeros.min(*next);
         }
         let outside: f64 = self.counts[bins..].iter().sum();
-        let mut coarse = vec![(0.0, 0u32); LEVELS];
-        let level = |bin: usize| bin * LEVELS / bins;
+        let mut coarse = vec![(0.0, 0u32); levels];
+        let level = |bin: usize| bin * levels / bins;
         for (bin, &count) in cut.iter().enumerate().filter(|(_, count)| **count > 0.0) {
             coarse[level(bin)].0 += count;
             coarse[level(bin)].1 += 1;
@@ -176,24 +175,27 @@ mod tests {
 
     use super::*;
 
+    /// Of a signed byte: 0 to 127.
+    const LEVELS: usize = 128;
+
     #[test]
     fn an_outlier_is_cut_off_by_all_but_min_max() {
         let mut values: Vec<f32> = (0..100_000).map(|i| (i % 1000) as f32 / 1000.0).collect();
         values.push(50.0);
         let mut histogram = Histogram::default();
         histogram.count(&values);
-        assert!((histogram.cut(Method::MinMax) - 50.0).abs() < f32::EPSILON);
+        assert!((histogram.cut(Method::MinMax, LEVELS) - 50.0).abs() < f32::EPSILON);
         for method in [Method::Percentile, Method::Entropy] {
-            assert!(histogram.cut(method) < 5.0, "{method:?} {}", histogram.cut(method));
+            assert!(histogram.cut(method, LEVELS) < 5.0, "{method:?} {}", histogram.cut(method, LEVELS));
         }
         // The squared error of one number 49 off is that of 100 000 numbers at a step of 0.17.
-        assert!(histogram.cut(Method::Mse) < 50.0);
+        assert!(histogram.cut(Method::Mse, LEVELS) < 50.0);
     }
 
     #[test]
     fn what_was_never_seen_still_has_a_positive_range() {
         for method in Method::ALL {
-            assert!(Histogram::default().cut(method) > 0.0);
+            assert!(Histogram::default().cut(method, LEVELS) > 0.0);
         }
     }
 
@@ -211,7 +213,7 @@ mod tests {
             left.add(&right);
             // Doubling moves a number by less than a bin.
             for method in Method::ALL {
-                let (one, other) = (together.cut(method), left.cut(method));
+                let (one, other) = (together.cut(method, LEVELS), left.cut(method, LEVELS));
                 prop_assert!((one - other).abs() <= 0.05 * one.max(other), "{method:?} {one} {other}");
             }
             prop_assert_eq!(together.counts.iter().sum::<f64>(), left.counts.iter().sum::<f64>());

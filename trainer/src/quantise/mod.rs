@@ -5,14 +5,18 @@
 //! Everything is measured with the project's own float engine, which never sees a Q/DQ: [`simulate`] makes the float
 //! equivalent of the int8 graph from that graph itself.
 
+mod centre;
+mod centring;
 mod differentiable;
 mod engine;
 mod equalise;
 mod explicit;
 mod fidelity;
 mod fold;
+mod grid;
 mod half;
 mod histogram;
+mod layer;
 mod placement;
 mod probe;
 mod ranges;
@@ -23,6 +27,7 @@ mod sensitive;
 mod simulate;
 mod transport;
 mod tune;
+mod weights;
 mod write;
 
 use std::collections::BTreeMap;
@@ -39,7 +44,8 @@ pub use fidelity::{Fidelity, Target};
 pub use fold::fold;
 pub use half::{TooLarge, half};
 pub use histogram::{Histogram, Method};
-pub use placement::{Placement, layers, place};
+pub use layer::layers;
+pub use placement::{Placement, place};
 pub use record::{Record, TensorRange};
 pub use samples::samples;
 pub use simulate::simulate;

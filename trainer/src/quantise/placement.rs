@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_models::onnx::{Graph, Node, data_type};
+use fieldmark_models::onnx::{Graph, Node};
 
+use super::centre::centred;
+use super::layer::{MOVES, is_layer};
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
-
-/// Operators whose output has the numbers of their first input: the scale passes through.
-const MOVES: [&str; 4] = ["Flatten", "MaxPool", "Reshape", "Transpose"];
 
 /// What is quantised of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,21 +18,8 @@ pub struct Placement {
     pub groups: BTreeMap<String, usize>,
     /// Position of the reading node and its slot: what reads the value after its pair.
     pub edges: BTreeSet<(usize, usize)>,
-}
-
-/// Whether `node` is a layer with constant float weights.
-#[must_use]
-pub(super) fn is_layer(wiring: &Wiring<'_>, node: &Node) -> bool {
-    let weights = input(node, 1).and_then(|name| wiring.constant(name));
-    matches!(node.op_type.as_str(), "Conv" | "Gemm" | "MatMul")
-        && weights.is_some_and(|weights| weights.data_type == data_type::FLOAT)
-}
-
-/// Names of all layers of `graph`.
-#[must_use]
-pub fn layers(graph: &Graph) -> Vec<String> {
-    let wiring = Wiring::new(graph);
-    graph.node.iter().filter(|node| is_layer(&wiring, node)).map(|node| output(node).to_owned()).collect()
+    /// Scale groups of values that are quantised less the middle of their range.
+    pub centred: BTreeSet<usize>,
 }
 
 /// Places pairs for every layer of `graph` that is not in `float`.
@@ -62,8 +48,10 @@ pub fn place(graph: &Graph, float: &BTreeSet<String>) -> Placement {
         }
     }
     let groups = groups(graph, &quantised);
-    let layers = graph.node.iter().filter(|node| int8(node)).map(|node| output(node).to_owned()).collect();
-    Placement { layers, groups, edges }
+    let layers: Vec<String> =
+        graph.node.iter().filter(|node| int8(node)).map(|node| output(node).to_owned()).collect();
+    let centred = centred(&wiring, &layers, &groups, &edges);
+    Placement { layers, groups, edges, centred }
 }
 
 /// The branch of a residual add that is not the int8 layer the add is fused into. With layers on both sides the one

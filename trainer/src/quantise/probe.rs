@@ -8,10 +8,11 @@ use fieldmark_models::onnx::{Attribute, Graph, Model, Node, Tensor};
 use fieldmark_models::views::ViewSet;
 
 use super::engine::{Engine, Sample};
-use super::explicit::rounded_weights;
+use super::grid::Grid;
 use super::placement::Placement;
 use super::ranges::Candidates;
 use super::simulate::float_node;
+use super::weights::rounded_weights;
 use super::{QuantiseError, Ranges};
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
@@ -54,10 +55,7 @@ struct Bench<'g> {
 
 impl<'g> Bench<'g> {
     fn new(graph: &'g Graph) -> Self {
-        let mut bench = Self { wiring: Wiring::new(graph), graph: graph.clone(), constants: BTreeSet::new() };
-        bench.constant("probe.low", &[], &[-128.0]);
-        bench.constant("probe.high", &[], &[127.0]);
-        bench
+        Self { wiring: Wiring::new(graph), graph: graph.clone(), constants: BTreeSet::new() }
     }
 
     fn constant(&mut self, name: &str, dims: &[i64], values: &[f32]) {
@@ -70,24 +68,27 @@ impl<'g> Bench<'g> {
         self.graph.node.push(float_node(op, name, inputs));
     }
 
-    /// `value` quantised with `range` and back; gives the result's name.
-    fn quantised(&mut self, value: &str, range: f32, name: &str) -> String {
+    /// `value` quantised to `grid` and back; gives the result's name.
+    fn quantised(&mut self, value: &str, grid: Grid, name: &str) -> String {
         let [scale, steps, whole, cut, back] =
             ["scale", "steps", "whole", "cut", "back"].map(|part| format!("{name}.{part}"));
         if self.constants.contains(&scale) {
             return back;
         }
-        self.constant(&scale, &[], &[range / 127.0]);
+        let [low, high] = [grid.lowest, grid.highest].map(|end| format!("probe.{end}"));
+        self.constant(&low, &[], &[grid.lowest]);
+        self.constant(&high, &[], &[grid.highest]);
+        self.constant(&scale, &[], &[grid.step]);
         self.node("Div", &steps, &[value, &scale]);
         self.node("Round", &whole, &[&steps]);
-        self.node("Clip", &cut, &[&whole, "probe.low", "probe.high"]);
+        self.node("Clip", &cut, &[&whole, &low, &high]);
         self.node("Mul", &back, &[&cut, &scale]);
         back
     }
 
     /// The difference that quantising makes: of the layer's output, or of the value. Gives its name and the float's.
-    fn difference(&mut self, reader: &Reader<'_>, range: f32, name: &str) -> (String, String) {
-        let back = self.quantised(reader.value, range, &format!("probe.{}.{range}", reader.value));
+    fn difference(&mut self, reader: &Reader<'_>, grid: Grid, name: &str) -> (String, String) {
+        let back = self.quantised(reader.value, grid, &format!("probe.{}.{}", reader.value, grid.step));
         let (copy, float) = match reader.layer {
             None => (back, reader.value.to_owned()),
             Some(layer) => {
@@ -169,7 +170,8 @@ fn disturbances(
         let group = placement.groups[reader.value];
         for (candidate, (_, range)) in candidates[&group].iter().enumerate() {
             let name = format!("probe.{number}.{candidate}");
-            let (difference, float) = bench.difference(reader, *range, &name);
+            let grid = Grid::new(*range, placement.centred.contains(&group));
+            let (difference, float) = bench.difference(reader, grid, &name);
             let energies = [format!("{name}.error"), format!("{name}.whole")];
             bench.energy(&difference, &energies[0]);
             bench.energy(&float, &energies[1]);
@@ -200,8 +202,9 @@ pub(super) fn bias_shifts(
     let (mut layers, mut outputs) = (Vec::new(), Vec::new());
     for (number, reader) in readers(&Wiring::new(graph), placement).iter().enumerate() {
         let Some(layer) = reader.layer.filter(|layer| layer.op_type == "Conv") else { continue };
-        let range = ranges[&placement.groups[reader.value]].1;
-        let (difference, _) = bench.difference(reader, range, &format!("probe.{number}"));
+        let group = placement.groups[reader.value];
+        let grid = Grid::new(ranges[&group].1, placement.centred.contains(&group));
+        let (difference, _) = bench.difference(reader, grid, &format!("probe.{number}"));
         let mean = format!("probe.{number}.mean");
         let mut node = float_node("ReduceMean", &mean, &[&difference]);
         node.attribute = vec![Attribute::of_ints("axes", &[0, 2, 3]), Attribute::of_int("keepdims", 0)];

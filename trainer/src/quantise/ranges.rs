@@ -7,6 +7,7 @@ use fieldmark_models::views::ViewSet;
 use rayon::prelude::*;
 
 use super::engine::{Engine, Sample};
+use super::grid::Grid;
 use super::histogram::{Histogram, Method};
 use super::placement::Placement;
 use super::{QuantiseError, Ranges};
@@ -44,8 +45,11 @@ pub(super) fn candidates(
     for (value, histogram) in values.iter().zip(&counted) {
         groups.entry(placement.groups[value]).or_default().add(histogram);
     }
-    let of = |histogram: &Histogram| Method::ALL.map(|method| (method, histogram.cut(method))).to_vec();
-    Ok(groups.par_iter().map(|(&group, histogram)| (group, of(histogram))).collect())
+    let of = |(&group, histogram): (&usize, &Histogram)| {
+        let levels = Grid::levels(placement.centred.contains(&group));
+        (group, Method::ALL.map(|method| (method, histogram.cut(method, levels))).to_vec())
+    };
+    Ok(groups.par_iter().map(of).collect())
 }
 
 /// The ranges that one method gives.

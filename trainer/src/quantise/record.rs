@@ -9,8 +9,10 @@ pub struct TensorRange {
     pub value: String,
     /// Method that gave its range.
     pub method: Method,
-    /// Largest magnitude that is told apart; the scale is a 127th of it.
+    /// Largest magnitude that is told apart; the scale is a 127th of it, a 255th where it is centred.
     pub range: f32,
+    /// Whether it cannot be negative and is quantised less the middle of its range.
+    pub centred: bool,
     /// Squared error of the layers that read it, relative to their output, summed over those of its scale group.
     pub error: f64,
 }

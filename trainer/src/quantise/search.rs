@@ -13,7 +13,8 @@ use super::equalise::equalise;
 use super::explicit::{Numbers, explicit};
 use super::fidelity::Fidelity;
 use super::histogram::Method;
-use super::placement::{Placement, layers, place};
+use super::layer::layers;
+use super::placement::{Placement, place};
 use super::record::{Record, TensorRange, Variant};
 use super::simulate::simulate;
 use super::{FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges};
@@ -180,7 +181,10 @@ impl<'a> Search<'a> {
     /// measured to be better.
     fn choose_ranges(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
+        (self.say)(&format!("{graph}ranges on {} pictures", self.calibration.len()));
         let found = ranges::candidates(&self.model, &self.best.graph, &self.full, self.calibration, views)?;
+        let pictures = self.probing.len();
+        (self.say)(&format!("{graph}what every range does to the layers behind it, on {pictures} pictures"));
         let (chosen, errors) =
             probe::choose(&self.model, &self.best.graph, &self.full, &found, self.probing, views)?;
         let found = Rc::new(found);
@@ -218,6 +222,7 @@ impl<'a> Search<'a> {
     /// Gives channels back what rounding takes from them on average, where that helps.
     fn correct_biases(&mut self, graph: &str) -> Result<(), QuantiseError> {
         let views = self.package.views();
+        (self.say)(&format!("{graph}what rounding takes from every channel"));
         let shifts = probe::bias_shifts(
             &self.model,
             &self.best.graph,
@@ -238,7 +243,8 @@ impl<'a> Search<'a> {
             let group = self.full.groups.get(value)?;
             let (method, range) = *self.best.ranges.get(group)?;
             let error = self.best.errors.get(group).copied().unwrap_or_default();
-            Some(TensorRange { value: value.clone(), method, range, error })
+            let centred = placement.centred.contains(placement.groups.get(value)?);
+            Some(TensorRange { value: value.clone(), method, range, centred, error })
         });
         // Of the float model itself: what was trained to be rounded is another one.
         let fp16 = half(&self.folded).map(|graph| encoded(&self.model, graph));

@@ -16,6 +16,8 @@ use crate::lint::lint;
 
 const SIDE: i64 = 16;
 const LEAVES: usize = 4;
+/// Of [`toy`].
+const LAYERS: usize = 6;
 
 struct Toy {
     graph: Graph,
@@ -71,6 +73,25 @@ impl Toy {
 
 /// Two columns that share weights, a batch norm, a residual add, a pool, a concat and a classifier.
 pub(super) fn toy() -> Model {
+    two_columns(|toy| toy.add("GlobalAveragePool", "pool", &["merge"], vec![]))
+}
+
+/// The same with two branches behind the merge, which meet in a concat; nothing there pads.
+pub(super) fn branched() -> Model {
+    two_columns(|toy| {
+        toy.add("Relu", "merge.relu", &["merge"], vec![]);
+        for branch in ["left", "right"] {
+            toy.conv(branch, "merge.relu", &format!("{branch}.weight"), &[4, 8, 1, 1]);
+            toy.add("Relu", &format!("{branch}.relu"), &[branch], vec![]);
+        }
+        toy.add("Concat", "branches", &["left.relu", "right.relu"], vec![Attribute::of_int("axis", 1)]);
+        toy.conv("up", "branches", "up.weight", &[8, 8, 1, 1]);
+        toy.add("GlobalAveragePool", "pool", &["up"], vec![]);
+    })
+}
+
+/// `behind` gives `pool` from `merge`.
+fn two_columns(behind: impl FnOnce(&mut Toy)) -> Model {
     let mut toy = Toy { graph: Graph::default(), random: StdRng::seed_from_u64(7) };
     toy.graph.initializer.push(Tensor::of_floats("byte", &[], &[1.0 / 255.0]));
     for (name, value) in [("scale", 1.5), ("shift", 0.1), ("mean", 0.05), ("variance", 0.5)] {
@@ -80,7 +101,7 @@ pub(super) fn toy() -> Model {
     toy.column("crop");
     toy.add("Concat", "merge.concat", &["whole.pool", "crop.pool"], vec![Attribute::of_int("axis", 1)]);
     toy.conv("merge", "merge.concat", "merge.weight", &[8, 16, 1, 1]);
-    toy.add("GlobalAveragePool", "pool", &["merge"], vec![]);
+    behind(&mut toy);
     toy.add("Flatten", "feature", &["pool"], vec![Attribute::of_int("axis", 1)]);
     toy.weights("classifier", &[LEAVES as i64, 8]);
     toy.weights("classifier.bias", &[LEAVES as i64]);
@@ -175,8 +196,8 @@ fn a_quantised_model_breaks_no_rule_and_answers_like_the_original() {
     let package = package();
     let (quantised, _) = quantised(&package);
     assert_eq!(lint(&quantised.int8).expect("a model"), []);
-    assert_eq!(quantised.record.layers, 6);
-    assert_eq!(quantised.record.int8_layers.len() + quantised.record.float_layers.len(), 6);
+    assert_eq!(quantised.record.layers, LAYERS);
+    assert_eq!(quantised.record.int8_layers.len() + quantised.record.float_layers.len(), LAYERS);
     let difference = quantised.record.fidelity.largest_difference;
     assert!(difference > 0.0 && difference < 0.05, "{difference}");
     assert!(quantised.record.folding_difference < FOLDING);
@@ -199,7 +220,7 @@ fn a_package_with_int8_is_read_back_with_thresholds_of_its_own() {
     let record = String::from_utf8_lossy(read.file(QUANTISATION).expect("a record")).into_owned();
     let record: toml::Table = record.parse().expect("TOML");
     assert!(record["tensor"].as_array().is_some_and(|tensors| tensors.len() > 5), "{record}");
-    assert_eq!(read.manifest().quantisation.as_ref().map(|all| all.layers), Some(6));
+    assert_eq!(read.manifest().quantisation.as_ref().map(|all| all.layers), u32::try_from(LAYERS).ok());
 }
 
 #[test]
@@ -218,10 +239,39 @@ fn a_layer_left_in_float_is_not_touched() {
     let graph = fold(&toy().graph.expect("a graph"));
     let float = BTreeSet::from(["logits".to_owned()]);
     let placement = place(&graph, &float);
-    assert_eq!(placement.layers.len(), 5);
+    assert_eq!(placement.layers.len(), LAYERS - 1);
     let int8 = explicit(&graph, &placement, &Numbers::default());
     let logits = int8.node.iter().find(|node| node.name == "logits").expect("the classifier");
     assert_eq!(logits.input, ["feature", "classifier", "classifier.bias"]);
+}
+
+#[test]
+fn what_cannot_be_negative_is_centred_unless_somebody_pads_or_adds_it() {
+    let graph = fold(&branched().graph.expect("a graph"));
+    let placement = place(&graph, &BTreeSet::new());
+    let centred = |placement: &Placement, value: &str| placement.centred.contains(&placement.groups[value]);
+    assert!(centred(&placement, "merge.relu") && centred(&placement, "branches"));
+    assert_eq!(placement.groups["left.relu"], placement.groups["right.relu"]);
+    for signed in ["whole.input", "whole.relu", "merge.concat"] {
+        assert!(!centred(&placement, signed), "{signed}");
+    }
+    // One of two readers in float reads the value itself.
+    let partly = place(&graph, &BTreeSet::from(["left".to_owned()]));
+    assert!(!centred(&partly, "merge.relu") && centred(&partly, "branches"));
+}
+
+#[test]
+fn a_centred_value_has_steps_of_half_the_width_and_no_relu() {
+    let graph = fold(&branched().graph.expect("a graph"));
+    let placement = place(&graph, &BTreeSet::new());
+    let int8 = explicit(&graph, &placement, &Numbers::default());
+    let quantise = int8.node.iter().find(|node| node.name == "merge.relu.q").expect("a Q");
+    assert_eq!(quantise.input[0], "merge");
+    let scale = int8.initializer.iter().find(|tensor| tensor.name == quantise.input[1]);
+    assert_eq!(scale.and_then(Tensor::floats), Some(vec![1.0 / 255.0]));
+    let rectified: Vec<&str> =
+        int8.node.iter().filter(|node| node.op_type == "Relu").map(|node| &*node.name).collect();
+    assert_eq!(rectified, ["whole.relu", "crop.relu"]);
 }
 
 #[test]

@@ -1,0 +1,38 @@
+//! The numbers that a byte of a quantised value can stand for.
+
+/// Largest byte of a symmetric range.
+const LARGEST: f32 = 127.0;
+/// Steps from the smallest byte to the largest.
+const STEPS: f32 = 255.0;
+
+/// Whole multiples of `step`, from `lowest` to `highest`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Grid {
+    /// Distance of two neighbours: the scale of Q and DQ.
+    pub(super) step: f32,
+    /// In steps.
+    pub(super) lowest: f32,
+    /// In steps.
+    pub(super) highest: f32,
+}
+
+impl Grid {
+    /// Of magnitudes up to `range`: of both signs, or, where values are `centred` before they are quantised, from 0.
+    pub(super) fn new(range: f32, centred: bool) -> Self {
+        if centred {
+            Self { step: range / STEPS, lowest: 0.0, highest: STEPS }
+        } else {
+            Self { step: range / LARGEST, lowest: -LARGEST - 1.0, highest: LARGEST }
+        }
+    }
+
+    /// Magnitudes that are told apart, 0 being one.
+    pub(super) fn levels(centred: bool) -> usize {
+        if centred { 256 } else { 128 }
+    }
+
+    /// What is taken from a value so that its steps are signed bytes.
+    pub(super) fn centre(&self) -> f32 {
+        (self.lowest + LARGEST + 1.0) * self.step
+    }
+}

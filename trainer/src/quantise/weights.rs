@@ -1,0 +1,62 @@
+//! Weights as signed bytes, with a scale for every output channel.
+
+use fieldmark_models::onnx::{Node, Tensor};
+
+/// Largest byte that is used: the range is symmetric.
+const LARGEST: f32 = 127.0;
+
+/// Axis of a layer's weights that its output channels lie along.
+pub(super) fn output_axis(node: &Node, dims: usize) -> usize {
+    match node.op_type.as_str() {
+        "Conv" => 0,
+        "Gemm" if node.int("transB", 0) != 0 => 0,
+        _ => dims.saturating_sub(1),
+    }
+}
+
+/// Bytes and scales of `values` along `axis`. A channel of zeros has the scale 1.
+pub(super) fn per_channel(values: &[f32], dims: &[i64], axis: usize) -> (Vec<i8>, Vec<f32>) {
+    let side = |side: &i64| usize::try_from(*side).unwrap_or(0);
+    let channels = dims.get(axis).map_or(1, side).max(1);
+    let inner: usize = dims.iter().skip(axis + 1).map(side).product::<usize>().max(1);
+    let channel = |position: usize| position / inner % channels;
+    let mut scales = vec![0f32; channels];
+    for (position, value) in values.iter().enumerate() {
+        let scale = &mut scales[channel(position)];
+        *scale = scale.max(value.abs() / LARGEST);
+    }
+    scales.iter_mut().filter(|scale| **scale < f32::MIN_POSITIVE).for_each(|scale| *scale = 1.0);
+    let byte = |(position, value): (usize, &f32)| {
+        (value / scales[channel(position)]).round_ties_even().clamp(-LARGEST, LARGEST) as i8
+    };
+    (values.iter().enumerate().map(byte).collect(), scales)
+}
+
+/// The weights of `layer` as they are after rounding; `None` if they are not floats.
+pub(super) fn rounded_weights(layer: &Node, tensor: &Tensor) -> Option<Vec<f32>> {
+    let axis = output_axis(layer, tensor.dims.len());
+    let (bytes, scales) = per_channel(&tensor.floats()?, &tensor.dims, axis);
+    let inner: i64 = tensor.dims.iter().skip(axis + 1).product();
+    let inner = usize::try_from(inner).unwrap_or(1).max(1);
+    let scale = |position: usize| scales[position / inner % scales.len()];
+    Some(bytes.iter().enumerate().map(|(position, &byte)| f32::from(byte) * scale(position)).collect())
+}
+
+/// Output channels of `layer` with the weights `tensor`.
+pub(super) fn output_channels(layer: &Node, tensor: &Tensor) -> usize {
+    let axis = output_axis(layer, tensor.dims.len());
+    tensor.dims.get(axis).map_or(0, |&side| usize::try_from(side).unwrap_or(0))
+}
+
+/// The sum of the weights of every output channel of `layer`, as they are after rounding; `None` if they are not floats.
+pub(super) fn channel_sums(layer: &Node, tensor: &Tensor) -> Option<Vec<f32>> {
+    let axis = output_axis(layer, tensor.dims.len());
+    let inner: i64 = tensor.dims.iter().skip(axis + 1).product();
+    let inner = usize::try_from(inner).unwrap_or(1).max(1);
+    let mut sums = vec![0f64; output_channels(layer, tensor)];
+    let channels = sums.len();
+    for (position, weight) in rounded_weights(layer, tensor)?.into_iter().enumerate() {
+        sums[position / inner % channels] += f64::from(weight);
+    }
+    Some(sums.into_iter().map(|sum| sum as f32).collect())
+}

@@ -49,8 +49,9 @@ pub(super) fn moves(node: &Node) -> bool {
 /// The layer whose output, cut off at 0, is `value`, and which nothing else reads.
 pub(super) fn rectified<'g>(wiring: &Wiring<'g>, value: &str) -> Option<&'g Node> {
     let cut = wiring.maker(value)?;
-    let zero = |slot: usize| wiring.constant(input(cut, slot)?)?.floats().map(|least| least == [0.0]);
-    let at_zero = cut.op_type == "Relu" || (cut.op_type == "Clip" && zero(1) == Some(true));
+    let least = || wiring.constant(input(cut, 1)?)?.floats();
+    let at_zero =
+        cut.op_type == "Relu" || (cut.op_type == "Clip" && least().is_some_and(|least| least == [0.0]));
     let exact = input(cut, 0)?;
     let alone = wiring.readers(exact).len() == 1 && !wiring.is_output(exact);
     let layer = wiring.maker(exact).filter(|node| is_layer(wiring, node) && has_bias(wiring, node))?;

@@ -141,9 +141,7 @@ impl<'n> Pass<'n> {
         let name = input(node, slot).ok_or_else(|| unknown(node))?;
         let placement = &self.network.placement;
         let group = placement.groups.get(name).filter(|_| placement.edges.contains(&(position, slot)));
-        let grid = group.and_then(|group| {
-            Some(Grid::new(*self.network.ranges.get(group)?, placement.centred.contains(group)))
-        });
+        let grid = group.and_then(|group| Some(placement.grid(*group, *self.network.ranges.get(group)?)));
         let Some(grid) = grid else {
             return self.values.get(name).cloned().ok_or_else(|| unknown(node));
         };

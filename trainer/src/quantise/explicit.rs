@@ -24,8 +24,7 @@ pub struct Numbers {
 
 impl Numbers {
     fn grid(&self, placement: &Placement, group: usize) -> Grid {
-        let range = self.ranges.get(&group).copied().unwrap_or(1.0);
-        Grid::new(range, placement.centred.contains(&group))
+        placement.grid(group, self.ranges.get(&group).copied().unwrap_or(1.0))
     }
 }
 
@@ -52,13 +51,13 @@ pub fn explicit(graph: &Graph, placement: &Placement, numbers: &Numbers) -> Grap
                 *value = format!("{value}.dq");
             }
         }
-        if int8.contains(output(&node)) {
+        let is_int8 = int8.contains(output(&node));
+        let corrected = numbers.bias.get(output(&node)).filter(|_| is_int8);
+        let shifts: Vec<_> = corrected.into_iter().chain(centring.shifts.get(output(&node))).collect();
+        if is_int8 {
             weights(&mut out, &wiring, &mut node, &mut stored);
-            let corrected = numbers.bias.get(output(&node));
-            bias(&mut out, &wiring, &mut node, corrected);
         }
-        let shift = centring.shifts.get(output(&node));
-        bias(&mut out, &wiring, &mut node, shift);
+        bias(&mut out, &wiring, &mut node, &shifts);
         let made = node.output.clone();
         out.node.push(node);
         made.iter().for_each(|value| pair(&mut out, value, value, placement, numbers));
@@ -119,14 +118,15 @@ fn weights(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, stored: &mut B
     node.input[1] = back;
 }
 
-fn bias(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, shift: Option<&Vec<f32>>) {
-    let Some(shift) = shift else { return };
+/// Adds `shifts` to the bias of `node`.
+fn bias(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, shifts: &[&Vec<f32>]) {
+    let Some(first) = shifts.first() else { return };
+    let old = input(node, 2).and_then(|name| wiring.constant(name)).and_then(Tensor::floats);
+    let mut new = old.unwrap_or_else(|| vec![0.0; first.len()]);
+    for shift in shifts {
+        new.iter_mut().zip(*shift).for_each(|(bias, shift)| *bias += shift);
+    }
     let name = format!("{}.bias", output(node));
-    let added = out.initializer.iter().find(|tensor| tensor.name == name);
-    let old = added.filter(|_| input(node, 2) == Some(&name));
-    let old = old.or_else(|| wiring.constant(input(node, 2)?)).and_then(Tensor::floats);
-    let old = old.unwrap_or_else(|| vec![0.0; shift.len()]);
-    let new: Vec<f32> = old.iter().zip(shift).map(|(old, shift)| old + shift).collect();
     out.initializer.retain(|tensor| tensor.name != name);
     out.initializer.push(Tensor::of_floats(&name, &[new.len() as i64], &new));
     node.input.resize(2, String::new());

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldmark_models::onnx::{Graph, Node};
 
 use super::centre::centred;
+use super::grid::Grid;
 use super::layer::{MOVES, is_layer};
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
@@ -20,6 +21,13 @@ pub struct Placement {
     pub edges: BTreeSet<(usize, usize)>,
     /// Scale groups of values that are quantised less the middle of their range.
     pub centred: BTreeSet<usize>,
+}
+
+impl Placement {
+    /// What the values of `group`, of magnitudes up to `range`, are rounded to.
+    pub(super) fn grid(&self, group: usize, range: f32) -> Grid {
+        Grid::new(range, self.centred.contains(&group))
+    }
 }
 
 /// Places pairs for every layer of `graph` that is not in `float`.

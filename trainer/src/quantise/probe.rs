@@ -170,7 +170,7 @@ fn disturbances(
         let group = placement.groups[reader.value];
         for (candidate, (_, range)) in candidates[&group].iter().enumerate() {
             let name = format!("probe.{number}.{candidate}");
-            let grid = Grid::new(*range, placement.centred.contains(&group));
+            let grid = placement.grid(group, *range);
             let (difference, float) = bench.difference(reader, grid, &name);
             let energies = [format!("{name}.error"), format!("{name}.whole")];
             bench.energy(&difference, &energies[0]);
@@ -203,7 +203,7 @@ pub(super) fn bias_shifts(
     for (number, reader) in readers(&Wiring::new(graph), placement).iter().enumerate() {
         let Some(layer) = reader.layer.filter(|layer| layer.op_type == "Conv") else { continue };
         let group = placement.groups[reader.value];
-        let grid = Grid::new(ranges[&group].1, placement.centred.contains(&group));
+        let grid = placement.grid(group, ranges[&group].1);
         let (difference, _) = bench.difference(reader, grid, &format!("probe.{number}"));
         let mean = format!("probe.{number}.mean");
         let mut node = float_node("ReduceMean", &mean, &[&difference]);

@@ -14,13 +14,18 @@ pub(super) fn output_axis(node: &Node, dims: usize) -> usize {
     }
 }
 
+/// How many channels lie along `axis`, and which of them each position is of.
+fn channels(dims: &[i64], axis: usize) -> (usize, impl Fn(usize) -> usize) {
+    let side = |side: &i64| usize::try_from(*side).unwrap_or(0);
+    let count = dims.get(axis).map_or(1, side).max(1);
+    let inner: usize = dims.iter().skip(axis + 1).map(side).product::<usize>().max(1);
+    (count, move |position| position / inner % count)
+}
+
 /// Bytes and scales of `values` along `axis`. A channel of zeros has the scale 1.
 pub(super) fn per_channel(values: &[f32], dims: &[i64], axis: usize) -> (Vec<i8>, Vec<f32>) {
-    let side = |side: &i64| usize::try_from(*side).unwrap_or(0);
-    let channels = dims.get(axis).map_or(1, side).max(1);
-    let inner: usize = dims.iter().skip(axis + 1).map(side).product::<usize>().max(1);
-    let channel = |position: usize| position / inner % channels;
-    let mut scales = vec![0f32; channels];
+    let (count, channel) = channels(dims, axis);
+    let mut scales = vec![0f32; count];
     for (position, value) in values.iter().enumerate() {
         let scale = &mut scales[channel(position)];
         *scale = scale.max(value.abs() / LARGEST);
@@ -36,27 +41,22 @@ pub(super) fn per_channel(values: &[f32], dims: &[i64], axis: usize) -> (Vec<i8>
 pub(super) fn rounded_weights(layer: &Node, tensor: &Tensor) -> Option<Vec<f32>> {
     let axis = output_axis(layer, tensor.dims.len());
     let (bytes, scales) = per_channel(&tensor.floats()?, &tensor.dims, axis);
-    let inner: i64 = tensor.dims.iter().skip(axis + 1).product();
-    let inner = usize::try_from(inner).unwrap_or(1).max(1);
-    let scale = |position: usize| scales[position / inner % scales.len()];
-    Some(bytes.iter().enumerate().map(|(position, &byte)| f32::from(byte) * scale(position)).collect())
+    let (_, channel) = channels(&tensor.dims, axis);
+    let weight = |(position, &byte): (usize, &i8)| f32::from(byte) * scales[channel(position)];
+    Some(bytes.iter().enumerate().map(weight).collect())
 }
 
 /// Output channels of `layer` with the weights `tensor`.
 pub(super) fn output_channels(layer: &Node, tensor: &Tensor) -> usize {
-    let axis = output_axis(layer, tensor.dims.len());
-    tensor.dims.get(axis).map_or(0, |&side| usize::try_from(side).unwrap_or(0))
+    channels(&tensor.dims, output_axis(layer, tensor.dims.len())).0
 }
 
 /// The sum of the weights of every output channel of `layer`, as they are after rounding; `None` if they are not floats.
 pub(super) fn channel_sums(layer: &Node, tensor: &Tensor) -> Option<Vec<f32>> {
-    let axis = output_axis(layer, tensor.dims.len());
-    let inner: i64 = tensor.dims.iter().skip(axis + 1).product();
-    let inner = usize::try_from(inner).unwrap_or(1).max(1);
-    let mut sums = vec![0f64; output_channels(layer, tensor)];
-    let channels = sums.len();
+    let (count, channel) = channels(&tensor.dims, output_axis(layer, tensor.dims.len()));
+    let mut sums = vec![0f64; count];
     for (position, weight) in rounded_weights(layer, tensor)?.into_iter().enumerate() {
-        sums[position / inner % channels] += f64::from(weight);
+        sums[channel(position)] += f64::from(weight);
     }
     Some(sums.into_iter().map(|sum| sum as f32).collect())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::watch::printable;
+use super::printable::printable;
 use crate::publish::messages::Detection;
 
 /// What was heard last of every node and camera.

@@ -15,6 +15,7 @@ mod keys;
 mod listen;
 mod nodes;
 mod page;
+mod printable;
 mod record;
 mod release;
 mod rollout;

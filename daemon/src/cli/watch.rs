@@ -10,6 +10,7 @@ use jiff::Timestamp;
 
 use super::board::Board;
 use super::listen::listen;
+use super::printable::printable;
 use super::{BrokerArguments, Failure};
 use crate::publish::messages::Detection;
 use crate::publish::topics::{Heard, heard};
@@ -143,11 +144,6 @@ fn detection_row(detection: &Detection) -> String {
 fn row(time: &str, place: &str, taxon: &str, rank: &str, probability: &str, lineage: &str) -> String {
     let line = format!("{time:8}  {place:20}  {taxon:28}  {rank:8}  {probability:4}  {lineage}");
     printable(line.trim_end())
-}
-
-/// Messages come from anybody: nothing in them may steer a terminal.
-pub(super) fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ mod engine;
 mod load;
 mod model;
 mod mqtt;
+mod node_name;
 mod outbox;
 mod page;
 mod position;
@@ -22,11 +23,12 @@ pub use camera::{
     CameraConfig, CameraName, CameraSource, DeviceAddress, FilesConfig, GstreamerConfig, Pace, PixelFormat,
     V4lConfig,
 };
-pub use checked::{BrokerConfig, Config, NodeName};
+pub use checked::{BrokerConfig, Config};
 pub use command::CommandKind;
 pub use load::{LoadError, load, load_layered, load_text, read, read_layered};
 pub use model::ModelConfig;
 pub use mqtt::{BrokerUrl, MqttConfig, MqttVersion, Transport};
+pub use node_name::NodeName;
 pub use outbox::{DiskFull, OutboxConfig};
 pub(crate) use page::page;
 pub use page::{Access, PageConfig, Proxy};

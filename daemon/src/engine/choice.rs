@@ -1,41 +1,11 @@
 //! Which engine runs a package: the one that is named, or the first that works and gives the golden answers.
 
 use fieldmark_models::package::{MODEL, Package};
-use serde::{Deserialize, Serialize};
 
 use super::{
-    Engine, EngineError, EngineKind, EngineSettings, SelfTestError, SelfTestReport, Shape, TractEngine,
-    self_test,
+    Engine, EngineError, EngineKind, EngineSettings, PassedOver, Phase, SelfTestError, SelfTestReport, Shape,
+    TractEngine, self_test,
 };
-
-/// An engine that was not taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PassedOver {
-    /// The engine.
-    pub engine: EngineKind,
-    /// Why.
-    pub reason: String,
-}
-
-/// What is being done to get an engine, told while it is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Phase {
-    /// An engine is tried.
-    Trying(EngineKind),
-    /// An engine compiles the model for this machine, which takes minutes.
-    Building {
-        /// The engine.
-        engine: EngineKind,
-        /// What it is at, in its own words.
-        step: String,
-        /// How far that is, 0 to 100, where it is known.
-        percent: Option<u8>,
-    },
-    /// An engine was passed over.
-    PassedOver(PassedOver),
-    /// An engine has given the golden answers.
-    Taken(String),
-}
 
 /// An engine that passed the self-test.
 pub struct Chosen {

@@ -5,6 +5,7 @@ mod eye;
 mod loaded;
 #[cfg(feature = "onnxruntime")]
 mod onnxruntime;
+mod phase;
 mod selftest;
 mod settings;
 mod shape;
@@ -13,11 +14,12 @@ mod shipped;
 pub mod tensorrt;
 mod tract;
 
-pub use choice::{AttemptError, Chosen, PassedOver, Phase};
+pub use choice::{AttemptError, Chosen};
 pub use eye::{Eye, EyeError, LookTime};
 pub use loaded::{LoadError, LoadedModel, ModelIdentity};
 #[cfg(feature = "onnxruntime")]
 pub use onnxruntime::OnnxRuntimeEngine;
+pub use phase::{PassedOver, Phase};
 pub use selftest::{SelfTestError, SelfTestReport, self_test};
 pub use settings::{
     EngineKind, EngineSettings, OnnxRuntimeSettings, Precision, Provider, TensorRtSettings, TractSettings,

@@ -7,6 +7,7 @@
 
 mod day;
 pub mod drift;
+mod drift_watch;
 mod observer;
 mod scene;
 mod seen;
@@ -14,6 +15,7 @@ mod tally;
 mod tracks;
 
 pub use day::{Day, SeenTaxon};
+pub use drift_watch::DriftWatch;
 pub use observer::{Observer, Reported};
 pub use scene::{Scene, Viewer};
 pub use seen::{Seen, SeenRegion, Sketch, Way};

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::release::Releases;
+use super::release::{Releases, apart};
 use super::{Attitude, Geodetic, NoPosition};
 
 /// Reports of each kind that are kept: forty seconds at 50 a second. A network may need ten for a frame.
@@ -224,10 +224,6 @@ impl PoseBuffer {
         };
         near.filter_map(at_moment).max()
     }
-}
-
-pub(super) fn apart(one: Instant, other: Instant) -> Duration {
-    one.saturating_duration_since(other).max(other.saturating_duration_since(one))
 }
 
 fn insert<T>(reports: &mut VecDeque<(Instant, T)>, moment: Instant, report: T) {

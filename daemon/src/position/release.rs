@@ -3,8 +3,6 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::buffer::apart;
-
 /// A frame comes so soon after its release, at most.
 const LONGEST: Duration = Duration::from_secs(1);
 /// Frames that wait until what was said of releases before them has come.
@@ -90,6 +88,11 @@ fn shortest(releases: &VecDeque<Instant>) -> Duration {
     let late = releases.iter().skip(releases.len().saturating_sub(COMPARED));
     let next = late.clone().skip(1);
     late.zip(next).map(|(&one, &other)| apart(one, other)).min().unwrap_or(LONGEST)
+}
+
+/// How far two moments are from each other.
+pub(super) fn apart(one: Instant, other: Instant) -> Duration {
+    one.saturating_duration_since(other).max(other.saturating_duration_since(one))
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::capture::{CameraCounts, CameraState};
 use crate::decide::{BestLeaf, TaxonAnswer};
 use crate::engine::{EngineKind, ModelIdentity, PassedOver};
 use crate::position::{NoPosition, Position};
-use crate::publish::outbox::{Class, Loss};
+use crate::publish::outbox::QueueCounts;
 use crate::publish::{Phase, ShadowReport};
 use crate::track::{EventType, Track};
 
@@ -156,23 +156,6 @@ pub struct CameraStatus {
     /// Why, where that needs saying.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-}
-
-/// What became of messages since the daemon started.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct QueueCounts {
-    /// Events waiting for the broker, those of earlier runs included.
-    pub waiting: u64,
-    /// Sent and not acknowledged.
-    pub in_flight: u64,
-    /// Acknowledged.
-    pub acknowledged: u64,
-    /// Events sent with `replay`.
-    pub replayed: u64,
-    /// Never delivered, by class and reason; what never happened is absent.
-    pub dropped: BTreeMap<Class, BTreeMap<Loss, u64>>,
-    /// Whether the disk takes events at present.
-    pub durable: bool,
 }
 
 /// How a camera's frames went since the last `metrics`.
@@ -409,6 +392,7 @@ pub fn wire_time(time: jiff::Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::outbox::{Class, Loss};
 
     fn identity() -> ModelIdentity {
         let sha256 = Sha256Digest::of(b"package");

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use fieldmark_models::package::{OpenError, Package, Sha256Digest};
+use fieldmark_models::package::{Package, Sha256Digest};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 use tough::TargetName;
@@ -16,79 +16,14 @@ use tough::schema::{Role, RoleType, Root, Signed, Snapshot, Target, Targets, Tim
 
 use super::chunks::ChunkIndex;
 use super::floor::durable;
+use super::quorum::{Outcome, RoleSetup};
+use super::repository_error::RepositoryError;
 use super::signing::{add_signatures, lacks, metafile, put_keys, speaks_for, target, unsigned, written};
 use super::trust::ReleaseKind;
 use super::{PublicKey, RoleName, SigningKey, TIMESTAMP};
 
 const SPECIFICATION: &str = "1.0.0";
 const DAY: i64 = 86_400;
-
-/// Why a repository cannot be used or changed.
-#[derive(Debug, thiserror::Error)]
-pub enum RepositoryError {
-    /// A file is not to be had.
-    #[error("cannot {attempt} {path}: {reason}")]
-    File {
-        /// What was tried.
-        attempt: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What came of it.
-        reason: String,
-    },
-    /// There is one already.
-    #[error("{0} holds a repository already; name another folder")]
-    Exists(PathBuf),
-    /// There is none.
-    #[error("{0} holds no release repository; make one with `fieldmark release init`")]
-    None(PathBuf),
-    /// Fewer keys than signatures needed.
-    #[error(
-        "the role {role} has {keys} keys and a threshold of {threshold}: give more keys, or a lower threshold"
-    )]
-    Threshold {
-        /// Of which role.
-        role: &'static str,
-        /// How many keys it has.
-        keys: usize,
-        /// How many signatures it needs.
-        threshold: u64,
-    },
-    /// The package is none.
-    #[error("cannot release {path}: {source}")]
-    Package {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: Box<OpenError>,
-    },
-    /// It was released before, with other content.
-    #[error("{0} is released already with another content: give the new one another version")]
-    Released(String),
-    /// Nothing like that is released.
-    #[error("there is no release {0}; `fieldmark release verify` lists them")]
-    Unknown(String),
-    /// A name nobody could ask for.
-    #[error("{0:?} cannot be released: {1}")]
-    Name(String, &'static str),
-    /// None of the keys given has a say.
-    #[error("none of the keys given may sign {0}; `fieldmark release verify` lists the keys of each role")]
-    NoKey(&'static str),
-    /// Nothing waits for signatures.
-    #[error("nothing waits for signatures")]
-    NothingStaged,
-}
-
-/// Keys of a role, and how many of them must sign.
-#[derive(Debug, Clone)]
-pub struct RoleSetup {
-    /// Which role.
-    pub role: RoleName,
-    /// Its keys.
-    pub keys: Vec<PublicKey>,
-    /// Signatures needed.
-    pub threshold: u64,
-}
 
 /// For how many days a signature on each role holds.
 #[derive(Debug, Clone, Copy)]
@@ -107,15 +42,6 @@ impl Default for Expiries {
     fn default() -> Self {
         Self { root: 365, targets: 365, snapshot: 90, timestamp: 30 }
     }
-}
-
-/// How far a change is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Nodes can see it.
-    Complete,
-    /// More signatures are needed on a role: how many of how many there are.
-    Lacks(&'static str, usize, u64),
 }
 
 /// A repository in a folder.

@@ -9,7 +9,8 @@ use tough::schema::decoded::{Decoded, Hex};
 use tough::schema::{Hashes, Metafile, Role, RoleKeys, RoleType, Root, Signature, Signed, Target};
 
 use super::chunks::ChunkIndex;
-use super::repository::{Outcome, RepositoryError, RoleSetup};
+use super::quorum::{Outcome, RoleSetup};
+use super::repository_error::RepositoryError;
 use super::trust::CUSTOM;
 use super::{RoleName, SigningKey};
 

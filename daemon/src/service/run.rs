@@ -22,8 +22,8 @@ use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell, Voca
 use crate::config::{CameraConfig, Config, GroundConfig, PositionConfig, PositionSource, Written};
 use crate::decide::Decider;
 use crate::flight::LogWriter;
+use crate::observe::DriftWatch;
 use crate::observe::Observer;
-use crate::observe::drift::DriftWatch;
 use crate::page::PageError;
 use crate::page::node::{Machine, NodePage, Sources};
 use crate::position::source::PositionThread;

@@ -4,7 +4,7 @@ use fieldmark_models::onnx::Attribute;
 
 use super::graph::{GraphBuilder, ints};
 use super::layer::{Activation, Convolution, Layer, MapShape, Pool, PoolKind};
-use super::preset::Stage;
+use super::stage::Stage;
 use super::weights::ConvolutionWeights;
 
 /// Stages of one part of the network: which nodes they make and which constants they read.

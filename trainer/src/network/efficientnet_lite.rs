@@ -2,7 +2,7 @@
 //! Lite variants, 2020). A stem, inverted-residual blocks, a head convolution.
 
 use super::layer::{Activation, Convolution, Layer, Padding, Published};
-use super::preset::{Multipliers, Stage};
+use super::stage::{Multipliers, Stage};
 
 /// Kernel, stride, expansion, output channels and repeats of the seven stages at width and depth 1.
 const STAGES: [(usize, usize, usize, usize, usize); 7] = [

@@ -1,7 +1,7 @@
 //! Inception-ResNet-v2 (Szegedy et al., 2016), the paper's backbone, with the names of its published PyTorch weights.
 
 use super::layer::{Activation, Convolution, Layer, MapShape, Padding, Pool, PoolKind, Published};
-use super::preset::{Multipliers, Stage};
+use super::stage::{Multipliers, Stage};
 
 /// Stages `conv2d_1a` to `conv2d_7b`; a repeat of blocks is one stage.
 pub(super) fn stages(multipliers: Multipliers) -> Vec<Stage> {

@@ -5,9 +5,11 @@ mod column;
 mod efficientnet_lite;
 mod export;
 mod graph;
+mod head_weights;
 mod inception_resnet;
 pub mod layer;
 mod preset;
+mod stage;
 mod weights;
 
 use std::path::PathBuf;
@@ -15,8 +17,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use assembly::{MergeWeights, NetworkWeights, merge_convolution};
-pub use export::{Feature, HeadWeights, NetworkError, export_features, export_model};
-pub use preset::{Auxiliary, Normalisation, Preset, PublishedWeights, Stage, UnknownPreset};
+pub use export::{NetworkError, export_features, export_model};
+pub use head_weights::{Feature, HeadWeights};
+pub use preset::{Auxiliary, Normalisation, Preset, PublishedWeights, UnknownPreset};
+pub use stage::Stage;
 pub use weights::{After, Backbone, ConvolutionWeights, Norm, Stages, WeightsError};
 
 /// Where the columns split and merge, and what they start from.

@@ -10,14 +10,16 @@ use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
 use indicatif::ProgressDrawTarget;
 use serde::Serialize;
 
+use super::asking::{Asking, logits};
 use super::batch::Feed;
 use super::dashboard::{Dashboard, StagePlan};
 use super::network::Network;
 use super::processes::{Processes, ProcessesError};
 use super::processor::Processor;
 use super::recipe::NetworkRecipe;
-use super::stages::{Run, TrainingError, train};
-use super::steps::{Asking, Progress, logits};
+use super::stages::{Run, train};
+use super::steps::Progress;
+use super::training_error::TrainingError;
 use super::validation::Validation;
 use crate::calibrate;
 use crate::dataset::{self, Photo};

@@ -2,7 +2,7 @@
 //! the next one begins with its weights, every class's row mixed from its parent's.
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use burn::tensor::Device;
 use fieldmark_models::taxonomy::{TaxonIndex, Taxonomy};
@@ -10,57 +10,20 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::adam::{Adam, AdamSettings};
+use super::asking::Asking;
 use super::average::Average;
-use super::batch::{BatchError, Feed};
+use super::batch::Feed;
 use super::checkpoint::{self, CheckpointError, Kept, Loaded, Position};
 use super::early::Best;
 use super::network::Network;
 use super::order::mixed as seed_of;
 use super::processes::{Processes, ProcessesError};
 use super::schedule::Schedule;
-use super::steps::{Asking, Examples, Progress, StageRun, StepSettings};
+use super::steps::{Examples, Progress, StageRun, StepSettings};
+use super::training_error::TrainingError;
 use super::validation::{Validation, answering};
 use crate::head::{Frontier, mixed};
 use crate::network::{Feature, HeadWeights, NetworkSettings, NetworkWeights};
-
-/// Why training stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainingError {
-    /// The loss is no number any more.
-    #[error(
-        "the loss of step {step} of stage {stage} is {loss} at rate {rate}: lower the rate, or look at its pictures: {}",
-        pictures.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
-    )]
-    Diverged {
-        /// Position of the stage.
-        stage: usize,
-        /// The step.
-        step: usize,
-        /// Its loss.
-        loss: f32,
-        /// Its learning rate.
-        rate: f64,
-        /// Its pictures.
-        pictures: Vec<PathBuf>,
-    },
-    /// A batch.
-    #[error(transparent)]
-    Batch(#[from] BatchError),
-    /// A checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// The processes that train together.
-    #[error(transparent)]
-    Processes(#[from] ProcessesError),
-    /// Progress could not be written down.
-    #[error("cannot write {path}: {source}")]
-    Log {
-        /// Path of the log.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-}
 
 /// One stage.
 #[derive(Debug, Clone, PartialEq)]

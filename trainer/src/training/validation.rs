@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use fieldmark_models::taxonomy::{Rank, TaxonIndex, Taxonomy};
 
+use super::asking::{Asking, logits};
 use super::average::Average;
 use super::batch::{BatchError, Feed};
 use super::network::Network;
-use super::steps::{Asking, logits};
 use crate::head::Frontier;
 
 /// What is asked after an epoch.

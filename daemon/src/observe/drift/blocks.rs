@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::summary::number;
+use super::number::number;
 
 /// Lengths of blocks that are kept: up to 2^15 values.
 const LEVELS: usize = 16;

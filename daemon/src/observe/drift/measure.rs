@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::summary::number;
+use super::number::number;
 use super::{Answers, Looks, Summary, Usual};
 
 /// Answers that a comparison needs at least.

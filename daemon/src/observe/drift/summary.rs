@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::number::number;
 use super::{Blocks, Look};
 
 /// Pictures darker than this have no detail to speak of.
@@ -137,9 +138,4 @@ pub struct Summary {
     pub answers: Answers,
     /// Pictures.
     pub looks: Looks,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-pub(super) fn number(count: u64) -> f64 {
-    count as f64
 }

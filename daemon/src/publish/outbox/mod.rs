@@ -5,6 +5,7 @@
 //! Data walks: [`Outbox::put`] → [`waiting`] (memory) → [`writer`] (one thread) → [`store`] (the file) → `waiting`
 //! → [`Outbox::take`] (the session) → [`Outbox::settle`] → `writer`, which deletes the row.
 
+mod counts;
 mod message;
 mod replay;
 mod store;
@@ -20,12 +21,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+pub use counts::QueueCounts;
 pub use message::{Class, Delivery, Loss, Message};
 pub use replay::replayed;
 pub use store::StoreError;
 pub use waiting::{Ordinal, Place, Sent};
 
-use super::messages::QueueCounts;
 use crate::config::{DiskFull, OutboxConfig};
 use waiting::{Rules, Waiting};
 use writer::Writer;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::export::HeadWeights;
+use super::head_weights::HeadWeights;
 use super::layer::{Convolution, convolutions};
 use super::preset::PublishedWeights;
 use super::{NetworkSettings, Preset};
@@ -142,7 +142,7 @@ impl Backbone {
     #[must_use]
     pub fn random(preset: &Preset, seed: u64) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
-        let mut stage = |stage: &super::preset::Stage| {
+        let mut stage = |stage: &super::stage::Stage| {
             let all = convolutions(&stage.layers).into_iter();
             all.map(|convolution| ConvolutionWeights::random(convolution, &mut random)).collect()
         };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{After, Backbone, ConvolutionWeights, Norm};
 use crate::network::Preset;
-use crate::network::export::{Feature, HeadWeights};
+use crate::network::head_weights::{Feature, HeadWeights};
 use crate::network::layer::{Convolution, convolutions};
 
 /// Why weights cannot be used.

@@ -7,11 +7,9 @@ use std::sync::Arc;
 
 use fieldmark_models::calibration::{Calibration, Point};
 
-use super::gathered::{Gathered, Usual};
-use super::summary::number;
-use super::{Answers, Departure, Looks, Mix, Summary, departure};
+use super::Observer;
+use super::drift::{Answers, Departure, Gathered, Looks, Mix, Summary, Usual, departure, number};
 use crate::command::VocabularyCell;
-use crate::observe::Observer;
 use crate::publish::messages::{Drift, DriftFigures, DriftState, VERSION, wire_time};
 use crate::publish::outbox::{Class, Message, Outbox};
 

@@ -2,15 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::Args;
-use fieldmark_trainer::compare;
 use fieldmark_trainer::dataset::Source;
 use fieldmark_trainer::recipe::Recipe;
 use fieldmark_trainer::run::Prepared;
 use fieldmark_trainer::training::{self, NetworkRecipe, Processes, Processor, Session};
 
-use crate::{Failure, print_table, quick_variant};
+use super::compare::compared;
+use super::evaluate::print_table;
+use super::failure::Failure;
+use super::quick_variant;
 
 /// What is told of the command below its options.
 pub(crate) const EXAMPLES: &str = "Examples:
@@ -115,10 +116,8 @@ impl TrainArgs {
         }
         if runs.len() > 1 && processes.is_first() {
             let path = self.runs.join("compare.html");
-            let runs = compare::Runs::read(&runs)?;
-            std::fs::write(&path, runs.page()?)
-                .with_context(|| format!("cannot write {}", path.display()))?;
-            print!("\n{}", runs.table());
+            println!();
+            compared(&runs, Some(&path))?;
             println!("{}", path.display());
         }
         Ok(())

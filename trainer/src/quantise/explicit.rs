@@ -118,6 +118,20 @@ fn weights(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, stored: &mut B
     node.input[1] = back;
 }
 
+/// `graph` with `shifts` added to the biases of its layers, in float still.
+#[must_use]
+pub(super) fn corrected(graph: &Graph, shifts: &BTreeMap<String, Vec<f32>>) -> Graph {
+    let wiring = Wiring::new(graph);
+    let mut out = Graph { node: Vec::new(), ..graph.clone() };
+    for node in &graph.node {
+        let mut node = node.clone();
+        let shift: Vec<_> = shifts.get(output(&node)).into_iter().collect();
+        bias(&mut out, &wiring, &mut node, &shift);
+        out.node.push(node);
+    }
+    out
+}
+
 /// Adds `shifts` to the bias of `node`.
 fn bias(out: &mut Graph, wiring: &Wiring<'_>, node: &mut Node, shifts: &[&Vec<f32>]) {
     let Some(first) = shifts.first() else { return };

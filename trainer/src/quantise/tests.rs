@@ -354,6 +354,38 @@ fn equalised_layers_answer_as_before_with_channels_nearer_each_other() {
     assert!(spread(&even) < spread(&graph) / 2.0, "{} {}", spread(&even), spread(&graph));
 }
 
+/// Fine-tuning starts from these, so they have to be what was measured.
+#[test]
+fn biases_corrected_in_float_are_those_that_the_int8_graph_has() {
+    for model in [toy(), branched()] {
+        let package = package();
+        let graph = fold(model.graph.as_ref().expect("a graph"));
+        let full = place(&graph, &BTreeSet::new());
+        let channels: BTreeMap<String, Vec<f32>> = full
+            .layers
+            .iter()
+            .zip(1u8..)
+            .filter_map(|(layer, number)| {
+                let wiring = fieldmark_models::onnx::wiring::Wiring::new(&graph);
+                let node = wiring.maker(layer).filter(|node| node.op_type == "Conv")?;
+                let outputs = usize::try_from(wiring.constant(&node.input[1])?.dims[0]).ok()?;
+                Some((layer.clone(), vec![0.01 * f32::from(number); outputs]))
+            })
+            .collect();
+        let ranges: BTreeMap<usize, f32> = full.groups.values().map(|&group| (group, 2.0)).collect();
+        let with = Numbers { ranges: ranges.clone(), bias: channels.clone() };
+        let without = Numbers { ranges, bias: BTreeMap::new() };
+        let answers = |graph: &Graph, numbers: &Numbers| {
+            let graph = simulate(&explicit(graph, &full, numbers));
+            let engine = Engine::new(&model, &graph, &["probabilities".into()], package.views());
+            engine.expect("an engine").rows(&samples(&package, 3)).expect("answers")
+        };
+        let corrected = super::explicit::corrected(&graph, &channels);
+        assert_eq!(answers(&corrected, &without), answers(&graph, &with));
+        assert_ne!(answers(&graph, &without), answers(&graph, &with));
+    }
+}
+
 #[test]
 fn fine_tuning_brings_the_answers_nearer() {
     let (package, mut model) = (package(), toy());
@@ -369,7 +401,8 @@ fn fine_tuning_brings_the_answers_nearer() {
     let answers = answers.rows(&samples).expect("answers");
     // A range that cuts nothing and is far too wide.
     let ranges: Ranges = full.groups.values().map(|&group| (group, (Method::MinMax, 20.0))).collect();
-    let mut tuner = tune::Tuner::new((&graph, &full, &ranges), (&samples, answers), SIDE as usize, 1e-3);
+    let settings = FineTuning { epochs: 12, rate: 3e-4 };
+    let mut tuner = tune::Tuner::new((&graph, &full, &ranges), (&samples, answers), SIDE as usize, settings);
     let epochs: Vec<f64> = (0..12).map(|_| tuner.epoch().expect("an epoch")).collect();
     assert!(epochs[0] > 1e-4, "rounding shows: {epochs:?}");
     assert!(epochs[11] < epochs[0] / 2.0, "{epochs:?}");

@@ -23,7 +23,7 @@ const SMALLEST: f32 = 1e-12;
 pub struct FineTuning {
     /// Times that every calibration picture is seen.
     pub epochs: u32,
-    /// Learning rate of Adam.
+    /// Learning rate of Adam at the first step; it falls evenly to nothing after the last.
     pub rate: f64,
 }
 
@@ -36,8 +36,9 @@ pub(super) struct Tuner<'a> {
     answers: Vec<Vec<f32>>,
     side: usize,
     device: Device,
-    rate: f64,
-    epoch: u64,
+    settings: FineTuning,
+    epoch: u32,
+    steps: usize,
 }
 
 impl<'a> Tuner<'a> {
@@ -47,14 +48,14 @@ impl<'a> Tuner<'a> {
         (graph, placement, ranges): (&Graph, &Placement, &Ranges),
         (samples, answers): (&'a [Sample], Vec<Vec<f32>>),
         side: usize,
-        rate: f64,
+        settings: FineTuning,
     ) -> Self {
         let device = Device::flex().autodiff();
         let network = Differentiable::new(graph, placement, ranges, &device);
         // Weights are what they are; an L2 decay would take them from where the float model has them.
-        let settings = AdamSettings { epsilon: 1e-8, l2: 0.0, ..AdamSettings::default() };
-        let adam = Adam::new(settings, &network.variables);
-        Self { network, adam, samples, answers, side, device, rate, epoch: 0 }
+        let adam = AdamSettings { epsilon: 1e-8, l2: 0.0, ..AdamSettings::default() };
+        let adam = Adam::new(adam, &network.variables);
+        Self { network, adam, samples, answers, side, device, settings, epoch: 0, steps: 0 }
     }
 
     /// Every picture once, in an order of its own. Gives the mean divergence from the float model in nats, as it was
@@ -64,7 +65,7 @@ impl<'a> Tuner<'a> {
     /// If the graph cannot be trained, or its answers are no numbers any more.
     pub(super) fn epoch(&mut self) -> Result<f64, QuantiseError> {
         let mut order: Vec<usize> = (0..self.samples.len()).collect();
-        order.shuffle(&mut StdRng::seed_from_u64(self.epoch));
+        order.shuffle(&mut StdRng::seed_from_u64(self.epoch.into()));
         self.epoch += 1;
         let mut sum = 0.0;
         for pictures in order.chunks(BATCH) {
@@ -84,11 +85,19 @@ impl<'a> Tuner<'a> {
         let cross = (wanted * logarithms).sum().neg().div_scalar(pictures.len() as f64);
         let value = numbers(&cross.clone().inner())[0];
         if !value.is_finite() {
-            return Err(QuantiseError::Diverged { rate: self.rate });
+            return Err(QuantiseError::Diverged { rate: self.settings.rate });
         }
         let gradients = self.network.variables.gradients(cross.backward());
-        self.adam.step(&mut self.network.variables, gradients, self.rate);
+        let rate = self.rate();
+        self.adam.step(&mut self.network.variables, gradients, rate);
+        self.steps += 1;
         Ok(f64::from(value) - f64::from(entropy) / pictures.len() as f64)
+    }
+
+    /// Of the next step.
+    fn rate(&self) -> f64 {
+        let steps = self.samples.len().div_ceil(BATCH) * self.settings.epochs as usize;
+        self.settings.rate * (1.0 - self.steps as f64 / steps.max(1) as f64)
     }
 
     /// The graph as it is now, without rounding.

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use fieldmark_models::specificity::Threshold;
 
 use super::Search;
+use crate::quantise::explicit::corrected;
 use crate::quantise::fidelity::{Fidelity, judged};
 use crate::quantise::histogram::Method;
 use crate::quantise::record::Variant;
@@ -80,7 +81,8 @@ impl Search<'_> {
         Ok(now)
     }
 
-    /// Fine-tunes where that was asked for and the target is missed; the epoch that answers most like the float model stays.
+    /// Fine-tunes where that was asked for and the target is missed. Of epochs that reach it the one that answers most like the
+    /// float model stays, of others too if none does.
     pub(in crate::quantise) fn fine_tune(&mut self, now: Judgement) -> Result<Judgement, QuantiseError> {
         let Some(settings) = self.settings.fine_tuning else { return Ok(now) };
         if self.reaches(&now) {
@@ -89,11 +91,11 @@ impl Search<'_> {
         }
         let answers = self.answers(&self.best.graph, self.calibration)?;
         let side = self.package.views().input_size() as usize;
-        let start = (&*self.best.graph, &self.full, &self.best.ranges);
-        let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings.rate);
         let mut nearest = (now, self.best.graph.clone(), self.best.shifts.clone());
-        // Biases are trained with everything else.
-        self.best.shifts.clear();
+        // Biases are trained with everything else, from where they were corrected to.
+        let graph = corrected(&self.best.graph, &std::mem::take(&mut self.best.shifts));
+        let start = (&graph, &self.full, &self.best.ranges);
+        let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings);
         for epoch in 1..=settings.epochs {
             let learned = tuner.epoch()?;
             self.best.graph = Rc::new(tuner.graph());
@@ -104,7 +106,8 @@ impl Search<'_> {
                 settings.epochs
             ));
             self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
-            if divergence < nearest.0.fidelity.divergence {
+            let (reaches, reached) = (self.reaches(&tuned), self.reaches(&nearest.0));
+            if reaches > reached || reaches == reached && divergence < nearest.0.fidelity.divergence {
                 nearest = (tuned, self.best.graph.clone(), BTreeMap::new());
             }
         }

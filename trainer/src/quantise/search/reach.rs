@@ -91,6 +91,7 @@ impl Search<'_> {
         }
         let answers = self.answers(&self.best.graph, self.calibration)?;
         let side = self.package.views().input_size() as usize;
+        (self.say)(&format!("fine-tuning from a divergence of {:.5} judged", now.fidelity.divergence));
         let mut nearest = (now, self.best.graph.clone(), self.best.shifts.clone());
         // Biases are trained with everything else, from where they were corrected to.
         let graph = corrected(&self.best.graph, &std::mem::take(&mut self.best.shifts));
@@ -106,8 +107,8 @@ impl Search<'_> {
                 settings.epochs
             ));
             self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
-            let (reaches, reached) = (self.reaches(&tuned), self.reaches(&nearest.0));
-            if reaches > reached || reaches == reached && divergence < nearest.0.fidelity.divergence {
+            let away = |judged: &Judgement| (!self.reaches(judged), judged.fidelity.divergence);
+            if away(&tuned) < away(&nearest.0) {
                 nearest = (tuned, self.best.graph.clone(), BTreeMap::new());
             }
         }

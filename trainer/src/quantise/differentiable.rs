@@ -12,7 +12,7 @@ use fieldmark_models::onnx::{Graph, Node, Tensor as Constant};
 
 use super::engine::Sample;
 use super::grid::Grid;
-use super::layer::is_layer;
+use super::layer::{is_layer, window};
 use super::placement::Placement;
 use super::{QuantiseError, Ranges};
 use crate::training::{Handle, Variables};
@@ -258,16 +258,6 @@ impl<'n> Pass<'n> {
         let handle = self.network.handles.get(input(node, 2)?)?;
         Some(self.network.variables.value(*handle, false))
     }
-}
-
-/// Padding (top, left, bottom, right) and strides of `node`; ONNX's defaults where it says nothing.
-fn window(node: &Node) -> ([usize; 4], [usize; 2]) {
-    let numbers = |name: &str| {
-        let ints = node.attribute(name).map_or(&[][..], |attribute| &attribute.ints);
-        ints.iter().map(|&number| usize::try_from(number).unwrap_or(0)).collect::<Vec<_>>()
-    };
-    let pads = numbers("pads").try_into().unwrap_or([0; 4]);
-    (pads, numbers("strides").try_into().unwrap_or([1; 2]))
 }
 
 fn pool(node: &Node, maps: Tensor<4>) -> Result<Tensor<4>, QuantiseError> {

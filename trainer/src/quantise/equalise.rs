@@ -3,8 +3,10 @@
 //! beside others come nearer to them, so that one scale for all of them loses less.
 //!
 //! Weights have a scale of their own in every output channel, so what is made even is the data between the two, as
-//! measured on pictures, against the weights that read it. Only what keeps a positive factor may stand between: a clip at
-//! six does not.
+//! measured on pictures, against the weights that read it; of a depthwise convolution, whose input channels are its output
+//! channels, the data alone. Only what keeps a positive factor may stand between. A clip at six does as long as nothing that it
+//! let through is made smaller, and nothing that was seen is made larger than six: of that channel it then cuts off sooner what
+//! was not seen, as the end of a range does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,6 +24,8 @@ use fieldmark_models::onnx::wiring::{Wiring, input, output};
 const HOMOGENEOUS: [&str; 3] = ["AveragePool", "MaxPool", "Relu"];
 /// Factors are kept within this and its inverse.
 const LARGEST_FACTOR: f32 = 64.0;
+/// How many times as large as what was seen of a channel a clip has to lie.
+const SPARE: f32 = 1.25;
 /// Channels below this share of the largest are empty: they are left as they are.
 const EMPTY: f32 = 1e-6;
 
@@ -31,35 +35,58 @@ struct Pair {
     giving: String,
     bias: Option<String>,
     reading: String,
+    depthwise: bool,
 }
 
-/// Every pair of `graph`, with the values between the two: one a column.
-fn pairs(wiring: &Wiring<'_>) -> BTreeMap<Pair, Vec<String>> {
-    let mut found: BTreeMap<Pair, Vec<String>> = BTreeMap::new();
+/// What lies between the two.
+#[derive(Debug, Default)]
+struct Between {
+    /// What the second convolution reads: one a column.
+    values: Vec<String>,
+    /// Upper end of the lowest clip.
+    clip: Option<f32>,
+}
+
+/// Every pair of `graph`.
+fn pairs(wiring: &Wiring<'_>) -> BTreeMap<Pair, Between> {
+    let mut found: BTreeMap<Pair, Between> = BTreeMap::new();
     for node in &wiring.graph().node {
-        if let Some((pair, value)) = pair(wiring, node) {
-            found.entry(pair).or_default().push(value);
+        if let Some((pair, value, clip)) = pair(wiring, node) {
+            let between = found.entry(pair).or_default();
+            between.values.push(value);
+            between.clip = lower(between.clip, clip);
         }
     }
     // Whoever shares a tensor has to be changed in the same way.
-    found.retain(|pair, values| {
-        let alone = |name: &String| wiring.readers(name).len() == values.len();
+    found.retain(|pair, between| {
+        let alone = |name: &String| wiring.readers(name).len() == between.values.len();
         alone(&pair.giving) && alone(&pair.reading) && pair.bias.as_ref().is_none_or(alone)
     });
     found
 }
 
-/// The pair that begins with `node`, and the value its second convolution reads.
-fn pair(wiring: &Wiring<'_>, node: &Node) -> Option<(Pair, String)> {
+fn lower(one: Option<f32>, other: Option<f32>) -> Option<f32> {
+    one.into_iter().chain(other).reduce(f32::min)
+}
+
+/// Upper end of `node`, a clip of what is below 0.
+fn clip(wiring: &Wiring<'_>, node: &Node) -> Option<f32> {
+    let end = |slot: usize| wiring.constant(input(node, slot)?)?.floats()?.first().copied();
+    (node.op_type == "Clip" && end(1) == Some(0.0)).then(|| end(2)).flatten()
+}
+
+/// The pair that begins with `node`, the value its second convolution reads, and where that is clipped.
+fn pair(wiring: &Wiring<'_>, node: &Node) -> Option<(Pair, String, Option<f32>)> {
     if node.op_type != "Conv" || !is_layer(wiring, node) {
         return None;
     }
-    let mut value = output(node);
+    let (mut value, mut clipped) = (output(node), None);
     loop {
         let [(reader, 0)] = wiring.readers(value) else { return None };
         let reader = wiring.graph().node.get(*reader).filter(|_| !wiring.is_output(value))?;
-        if HOMOGENEOUS.contains(&reader.op_type.as_str()) {
-            value = output(reader);
+        let end = clip(wiring, reader);
+        if end.is_some() || HOMOGENEOUS.contains(&reader.op_type.as_str()) {
+            (value, clipped) = (output(reader), lower(clipped, end));
             continue;
         }
         let name = |node: &Node, slot: usize| input(node, slot).map(str::to_owned);
@@ -70,8 +97,8 @@ fn pair(wiring: &Wiring<'_>, node: &Node) -> Option<(Pair, String)> {
         if !takes || (reader.int("group", 1) != 1 && !depthwise) {
             return None;
         }
-        let pair = Pair { giving: name(node, 1)?, bias: name(node, 2), reading: name(reader, 1)? };
-        return Some((pair, value.to_owned()));
+        let pair = Pair { giving: name(node, 1)?, bias: name(node, 2), reading: name(reader, 1)?, depthwise };
+        return Some((pair, value.to_owned(), clipped));
     }
 }
 
@@ -91,14 +118,14 @@ pub(super) fn equalise(
     if pairs.is_empty() {
         return Ok(None);
     }
-    let values: BTreeSet<&String> = pairs.values().flatten().collect();
+    let values: BTreeSet<&String> = pairs.values().flat_map(|between| &between.values).collect();
     let largest = largest(model, graph, &values, samples, views)?;
     let mut tensors: BTreeMap<String, Tensor> =
         graph.initializer.iter().map(|tensor| (tensor.name.clone(), tensor.clone())).collect();
     let mut made = 0;
-    for (pair, values) in &pairs {
-        let data = values.iter().filter_map(|value| largest.get(value)).fold(Vec::new(), at_most);
-        if apply(&mut tensors, pair, &data).is_some() {
+    for (pair, between) in &pairs {
+        let data = between.values.iter().filter_map(|value| largest.get(value)).fold(Vec::new(), at_most);
+        if apply(&mut tensors, pair, &data, between.clip).is_some() {
             made += 1;
         }
     }
@@ -147,8 +174,9 @@ fn largest(
     Ok(values.iter().map(|value| (*value).clone()).zip(found).collect())
 }
 
-/// Divides what `pair` gives and multiplies what it reads; `data` is the largest magnitude of every channel between.
-fn apply(tensors: &mut BTreeMap<String, Tensor>, pair: &Pair, data: &[f32]) -> Option<()> {
+/// Divides what `pair` gives and multiplies what it reads; `data` is the largest magnitude of every channel between, which is
+/// clipped at `clip`.
+fn apply(tensors: &mut BTreeMap<String, Tensor>, pair: &Pair, data: &[f32], clip: Option<f32>) -> Option<()> {
     let (giving, reading) = (tensors.get(&pair.giving)?, tensors.get(&pair.reading)?);
     let channels = data.len();
     let (mut gives, mut reads) = (giving.floats()?, reading.floats()?);
@@ -164,7 +192,11 @@ fn apply(tensors: &mut BTreeMap<String, Tensor>, pair: &Pair, data: &[f32]) -> O
         let largest = &mut weights[channel(position)];
         *largest = largest.max(value.abs());
     }
-    let factors = factors(data, &weights);
+    let factors = if pair.depthwise { of_data(data) } else { factors(data, &weights) };
+    let factors = match clip {
+        Some(clip) => below(clip, &factors, data),
+        None => factors,
+    };
     let fan = (gives.len() / channels).max(1);
     gives.chunks_mut(fan).zip(&factors).for_each(|(kernel, factor)| {
         kernel.iter_mut().for_each(|value| *value /= factor);
@@ -182,6 +214,20 @@ fn apply(tensors: &mut BTreeMap<String, Tensor>, pair: &Pair, data: &[f32]) -> O
     tensors.insert(pair.giving.clone(), giving);
     tensors.insert(pair.reading.clone(), reading);
     Some(())
+}
+
+/// The share of the largest channel that every channel has.
+fn of_data(data: &[f32]) -> Vec<f32> {
+    let most = data.iter().copied().fold(0f32, f32::max);
+    let factor =
+        |&data: &f32| if data <= most * EMPTY { 1.0 } else { (data / most).max(1.0 / LARGEST_FACTOR) };
+    data.iter().map(factor).collect()
+}
+
+/// `factors`, none of which makes `data` smaller, or so large that less than [`SPARE`] is left below `clip`.
+fn below(clip: f32, factors: &[f32], data: &[f32]) -> Vec<f32> {
+    let least = |data: &f32| (data * SPARE / clip).min(1.0);
+    factors.iter().zip(data).map(|(factor, data)| factor.clamp(least(data), 1.0)).collect()
 }
 
 /// `sqrt(data / weights)` of every channel, such that data and weights of a channel span the same share of all channels';
@@ -222,6 +268,20 @@ mod tests {
         assert!((largest - 8.0).abs() < 1e-4, "the range of the data stays: {after:?}");
         // The smallest channel is a sixteenth of the largest before, and nearer after.
         assert!(after[1].0 / largest > 0.5 / 8.0);
+    }
+
+    #[test]
+    fn nothing_that_was_seen_comes_near_a_clip_and_nothing_that_was_clipped_is_let_through() {
+        let data = [6.0f32, 5.5, 3.0, 0.3, 0.0];
+        let factors = below(6.0, &of_data(&data), &data);
+        assert_eq!(factors[0], 1.0, "clipped where it was");
+        assert_eq!(factors[1], 1.0, "too near to be made larger");
+        for channel in [2, 3] {
+            let after = data[channel] / factors[channel];
+            assert!((after - 6.0 / SPARE).abs() < 1e-5, "{after}");
+        }
+        assert_eq!(factors[4], 1.0, "empty");
+        assert_eq!(below(6.0, &[2.0], &[0.5]), [1.0]);
     }
 
     #[test]

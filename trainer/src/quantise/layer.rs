@@ -20,3 +20,13 @@ pub fn layers(graph: &Graph) -> Vec<String> {
     let wiring = Wiring::new(graph);
     graph.node.iter().filter(|node| is_layer(&wiring, node)).map(|node| output(node).to_owned()).collect()
 }
+
+/// Padding (top, left, bottom, right) and strides of `node`; ONNX's defaults where it says nothing.
+pub(super) fn window(node: &Node) -> ([usize; 4], [usize; 2]) {
+    let numbers = |name: &str| {
+        let ints = node.attribute(name).map_or(&[][..], |attribute| &attribute.ints);
+        ints.iter().map(|&number| usize::try_from(number).unwrap_or(0)).collect::<Vec<_>>()
+    };
+    let pads = numbers("pads").try_into().unwrap_or([0; 4]);
+    (pads, numbers("strides").try_into().unwrap_or([1; 2]))
+}

@@ -1,5 +1,5 @@
 //! Post-training quantisation to int8 with explicit Q/DQ: fold -> place -> collect ranges -> choose them by measured
-//! error -> correct biases -> the same with layers equalised -> prefer what reaches the target -> fine-tune, where asked for ->
+//! error -> correct biases -> round weights by what layers give -> the same with layers equalised -> prefer what reaches the target -> fine-tune, where asked for ->
 //! keep sensitive layers in float -> write -> calibrate again.
 //!
 //! Everything is measured with the project's own float engine, which never sees a Q/DQ: [`simulate`] makes the float
@@ -20,7 +20,9 @@ mod layer;
 mod placement;
 mod probe;
 mod ranges;
+mod reading;
 mod record;
+mod rounding;
 mod samples;
 mod search;
 mod sensitive;

@@ -51,11 +51,13 @@ struct Bench<'g> {
     wiring: Wiring<'g>,
     graph: Graph,
     constants: BTreeSet<String>,
+    /// Weights of copies in place of the graph's, by name.
+    rounded: &'g BTreeMap<String, Tensor>,
 }
 
 impl<'g> Bench<'g> {
-    fn new(graph: &'g Graph) -> Self {
-        Self { wiring: Wiring::new(graph), graph: graph.clone(), constants: BTreeSet::new() }
+    fn new(graph: &'g Graph, rounded: &'g BTreeMap<String, Tensor>) -> Self {
+        Self { wiring: Wiring::new(graph), graph: graph.clone(), constants: BTreeSet::new(), rounded }
     }
 
     fn constant(&mut self, name: &str, dims: &[i64], values: &[f32]) {
@@ -96,7 +98,8 @@ impl<'g> Bench<'g> {
                 copy.name = format!("{name}.copy");
                 copy.output = vec![copy.name.clone()];
                 copy.input[0] = back;
-                let weights = input(layer, 1).and_then(|name| self.wiring.constant(name));
+                let weights = input(layer, 1)
+                    .and_then(|name| self.rounded.get(name).or_else(|| self.wiring.constant(name)));
                 if let Some((tensor, values)) =
                     weights.and_then(|tensor| Some((tensor, rounded_weights(layer, tensor)?)))
                 {
@@ -163,7 +166,8 @@ fn disturbances(
     samples: &[Sample],
     views: &ViewSet,
 ) -> Result<Vec<(Candidate, f64)>, QuantiseError> {
-    let mut bench = Bench::new(graph);
+    let nearest = BTreeMap::new();
+    let mut bench = Bench::new(graph, &nearest);
     let mut outputs = Vec::new();
     let mut measured = Vec::new();
     for (number, reader) in readers.iter().enumerate() {
@@ -186,7 +190,7 @@ fn disturbances(
 }
 
 /// What quantising data and weights takes from every channel of every int8 convolution on average: adding it to the
-/// bias gives it back.
+/// bias gives it back. Weights that are not among `rounded` go to the nearest byte.
 ///
 /// # Errors
 /// If the engine fails.
@@ -194,11 +198,11 @@ pub(super) fn bias_shifts(
     model: &Model,
     graph: &Graph,
     placement: &Placement,
-    ranges: &Ranges,
+    (ranges, rounded): (&Ranges, &BTreeMap<String, Tensor>),
     samples: &[Sample],
     views: &ViewSet,
 ) -> Result<BTreeMap<String, Vec<f32>>, QuantiseError> {
-    let mut bench = Bench::new(graph);
+    let mut bench = Bench::new(graph, rounded);
     let (mut layers, mut outputs) = (Vec::new(), Vec::new());
     for (number, reader) in readers(&Wiring::new(graph), placement).iter().enumerate() {
         let Some(layer) = reader.layer.filter(|layer| layer.op_type == "Conv") else { continue };

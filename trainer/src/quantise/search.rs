@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use fieldmark_models::onnx::{Graph, Model};
+use fieldmark_models::onnx::{Graph, Model, Tensor};
 use fieldmark_models::package::{PROBABILITIES, Package};
 use fieldmark_models::specificity::Threshold;
 
@@ -17,7 +17,10 @@ use super::layer::layers;
 use super::placement::{Placement, place};
 use super::record::{Record, TensorRange, Variant};
 use super::simulate::simulate;
-use super::{FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges};
+use super::weights::replaced;
+use super::{
+    FOLDING, QuantiseError, Quantised, Ranges, Settings, encoded, fold, half, probe, ranges, rounding,
+};
 
 mod reach;
 
@@ -32,6 +35,8 @@ struct Candidate {
     ranges: Ranges,
     errors: BTreeMap<usize, f64>,
     shifts: BTreeMap<String, Vec<f32>>,
+    /// Weights that do not go to the nearest byte, by name.
+    rounded: Rc<BTreeMap<String, Tensor>>,
     divergence: f64,
 }
 
@@ -40,8 +45,8 @@ impl Candidate {
     fn of(graph: Graph, equalised_pairs: usize) -> Self {
         let (ranges, errors, shifts) = (Ranges::new(), BTreeMap::new(), BTreeMap::new());
         let (name, graph, divergence) = (String::new(), Rc::new(graph), f64::INFINITY);
-        let found = Rc::default();
-        Self { name, graph, equalised_pairs, found, ranges, errors, shifts, divergence }
+        let (found, rounded) = (Rc::default(), Rc::default());
+        Self { name, graph, equalised_pairs, found, ranges, errors, shifts, rounded, divergence }
     }
 }
 
@@ -138,7 +143,8 @@ impl<'a> Search<'a> {
         };
         let ranges = placement.groups.iter().filter_map(range).collect();
         let numbers = Numbers { ranges, bias: candidate.shifts.clone() };
-        explicit(&candidate.graph, &placement, &numbers)
+        let graph = replaced(&candidate.graph, &candidate.rounded, &placement.layers);
+        explicit(&graph, &placement, &numbers)
     }
 
     /// On the pictures that candidates are measured on.
@@ -171,10 +177,11 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Ranges, then biases, of the graph as it is. `graph` is said of every variant that is tried.
+    /// Ranges, then biases, then weights, of the graph as it is. `graph` is said of every variant that is tried.
     pub(super) fn choose_numbers(&mut self, graph: &str) -> Result<(), QuantiseError> {
         self.choose_ranges(graph)?;
-        self.correct_biases(graph)
+        self.correct_biases(graph)?;
+        self.round_weights(graph)
     }
 
     /// Ranges by the method that disturbs the layers behind least, tensor by tensor; one method for all where that is
@@ -221,17 +228,29 @@ impl<'a> Search<'a> {
 
     /// Gives channels back what rounding takes from them on average, where that helps.
     fn correct_biases(&mut self, graph: &str) -> Result<(), QuantiseError> {
-        let views = self.package.views();
         (self.say)(&format!("{graph}what rounding takes from every channel"));
-        let shifts = probe::bias_shifts(
-            &self.model,
-            &self.best.graph,
-            &self.full,
-            &self.best.ranges,
-            self.calibration,
-            views,
-        )?;
+        let shifts = self.shifts(&self.best.rounded)?;
         self.measure(Candidate { name: format!("{graph}bias correction"), shifts, ..self.best.clone() })
+    }
+
+    /// What rounding takes from every channel of the nearest candidate, with the weights `rounded`.
+    fn shifts(
+        &self,
+        rounded: &BTreeMap<String, Tensor>,
+    ) -> Result<BTreeMap<String, Vec<f32>>, QuantiseError> {
+        let Candidate { graph, ranges, .. } = &self.best;
+        let (samples, views) = (self.calibration, self.package.views());
+        probe::bias_shifts(&self.model, graph, &self.full, (ranges, rounded), samples, views)
+    }
+
+    /// Rounds weights by what their layers give, with biases corrected for that.
+    fn round_weights(&mut self, graph: &str) -> Result<(), QuantiseError> {
+        (self.say)(&format!("{graph}weights by what their layers give"));
+        let Candidate { graph: of, ranges, .. } = &self.best;
+        let (samples, views) = (self.calibration, self.package.views());
+        let rounded = rounding::round(&self.model, of, &self.full, ranges, samples, views)?;
+        let (name, shifts) = (format!("{graph}weights by output"), self.shifts(&rounded)?);
+        self.measure(Candidate { name, shifts, rounded: Rc::new(rounded), ..self.best.clone() })
     }
 
     /// Writes the graphs and the record.

@@ -302,6 +302,16 @@ fn thresholds_brought_over_to_the_same_answers_stay() {
 
 #[test]
 fn equalised_layers_answer_as_before_with_channels_nearer_each_other() {
+    equalised_as_before(None);
+}
+
+/// As the one channel that dwarfs all others does, which it was.
+#[test]
+fn a_clip_that_cuts_something_off_goes_on_cutting_it_off() {
+    equalised_as_before(Some(8.0));
+}
+
+fn equalised_as_before(clip: Option<f32>) {
     let (package, mut model) = (package(), toy());
     // A chain without a residual add, whose first layer gives one channel that dwarfs the others.
     let graph = model.graph.as_mut().expect("a graph");
@@ -322,6 +332,14 @@ fn equalised_layers_answer_as_before_with_channels_nearer_each_other() {
     for tensor in &mut graph.initializer {
         if tensor.name == "stem" {
             *tensor = Tensor::of_floats("stem", &[8, 3, 3, 3], &stem);
+        }
+    }
+    if let Some(end) = clip {
+        graph.initializer.push(Tensor::of_floats("clip.low", &[], &[0.0]));
+        graph.initializer.push(Tensor::of_floats("clip.high", &[], &[end]));
+        for node in graph.node.iter_mut().filter(|node| node.op_type == "Relu") {
+            node.op_type = "Clip".into();
+            node.input.extend(["clip.low".into(), "clip.high".into()]);
         }
     }
     let graph = fold(graph);

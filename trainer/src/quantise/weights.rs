@@ -1,9 +1,14 @@
 //! Weights as signed bytes, with a scale for every output channel.
 
-use fieldmark_models::onnx::{Node, Tensor};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldmark_models::onnx::{Graph, Node, Tensor};
+
+use fieldmark_models::onnx::wiring::{Wiring, input};
 
 /// Largest byte that is used: the range is symmetric.
-const LARGEST: f32 = 127.0;
+pub(super) const LARGEST: f32 = 127.0;
 
 /// Axis of a layer's weights that its output channels lie along.
 pub(super) fn output_axis(node: &Node, dims: usize) -> usize {
@@ -59,4 +64,25 @@ pub(super) fn channel_sums(layer: &Node, tensor: &Tensor) -> Option<Vec<f32>> {
         sums[channel(position)] += f64::from(weight);
     }
     Some(sums.into_iter().map(|sum| sum as f32).collect())
+}
+
+/// `graph`, in which `layers` have the weights `rounded`, by name, where there are such.
+pub(super) fn replaced<'g>(
+    graph: &'g Graph,
+    rounded: &BTreeMap<String, Tensor>,
+    layers: &[String],
+) -> Cow<'g, Graph> {
+    if rounded.is_empty() {
+        return Cow::Borrowed(graph);
+    }
+    let wiring = Wiring::new(graph);
+    let read = |layer: &String| input(wiring.maker(layer)?, 1);
+    let read: BTreeSet<&str> = layers.iter().filter_map(read).collect();
+    let mut out = graph.clone();
+    for tensor in out.initializer.iter_mut().filter(|tensor| read.contains(tensor.name.as_str())) {
+        if let Some(rounded) = rounded.get(&tensor.name) {
+            *tensor = rounded.clone();
+        }
+    }
+    Cow::Owned(out)
 }

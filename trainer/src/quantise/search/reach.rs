@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use fieldmark_models::specificity::Threshold;
 
-use super::Search;
+use super::{Candidate, Search};
 use crate::quantise::explicit::corrected;
 use crate::quantise::fidelity::{Fidelity, judged};
 use crate::quantise::histogram::Method;
@@ -15,6 +15,7 @@ use crate::quantise::record::Variant;
 use crate::quantise::sensitive::{self, Panel};
 use crate::quantise::simulate::simulate;
 use crate::quantise::tune::Tuner;
+use crate::quantise::weights::replaced;
 use crate::quantise::{QuantiseError, ranges, transport};
 
 /// So many times the divergence of the nearest candidate another may have that is taken because it reaches the target.
@@ -92,9 +93,11 @@ impl Search<'_> {
         let answers = self.answers(&self.best.graph, self.calibration)?;
         let side = self.package.views().input_size() as usize;
         (self.say)(&format!("fine-tuning from a divergence of {:.5} judged", now.fidelity.divergence));
-        let mut nearest = (now, self.best.graph.clone(), self.best.shifts.clone());
-        // Biases are trained with everything else, from where they were corrected to.
-        let graph = corrected(&self.best.graph, &std::mem::take(&mut self.best.shifts));
+        let mut nearest = (now, self.best.clone());
+        // Weights and biases are trained from where they were rounded and corrected to.
+        let Candidate { graph, rounded, shifts, .. } = &self.best;
+        let graph = corrected(&replaced(graph, rounded, &self.full.layers), shifts);
+        (self.best.shifts, self.best.rounded) = (BTreeMap::new(), Rc::default());
         let start = (&graph, &self.full, &self.best.ranges);
         let mut tuner = Tuner::new(start, (self.calibration, answers), side, settings);
         for epoch in 1..=settings.epochs {
@@ -109,11 +112,11 @@ impl Search<'_> {
             self.fine_tuning.push(Variant { name: format!("epoch {epoch}"), divergence });
             let away = |judged: &Judgement| (!self.reaches(judged), judged.fidelity.divergence);
             if away(&tuned) < away(&nearest.0) {
-                nearest = (tuned, self.best.graph.clone(), BTreeMap::new());
+                nearest = (tuned, self.best.clone());
             }
         }
-        let (judgement, graph, shifts) = nearest;
-        (self.best.graph, self.best.shifts) = (graph, shifts);
+        let (judgement, best) = nearest;
+        self.best = best;
         Ok(judgement)
     }
 

@@ -344,7 +344,8 @@ fn equalised_as_before(clip: Option<f32>) {
     }
     let graph = fold(graph);
     let samples = samples(&package, 3);
-    let (even, pairs) = super::equalise::equalise(&model, &graph, &samples, package.views())
+    let all = super::equalise::Readers::All;
+    let (even, pairs) = super::equalise::equalise(&model, &graph, all, &samples, package.views())
         .expect("equalised")
         .expect("a pair");
     assert_eq!(pairs, 1, "stem and block, shared by both columns");

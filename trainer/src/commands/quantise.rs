@@ -45,7 +45,7 @@ pub(crate) struct QuantiseArgs {
     /// Needs no labels. The best epoch is kept.
     #[arg(long, value_name = "EPOCHS", value_parser = clap::value_parser!(u32).range(1..))]
     fine_tune: Option<u32>,
-    /// Learning rate of fine-tuning.
+    /// Learning rate of the first step of fine-tuning; it falls evenly to nothing.
     #[arg(long, value_name = "RATE", default_value_t = 1e-6, value_parser = positive)]
     fine_tune_rate: f64,
     #[command(flatten)]

@@ -11,15 +11,12 @@ use fieldmark_convolutions::convolution;
 use fieldmark_models::onnx::{Graph, Node, Tensor as Constant};
 
 use super::engine::Sample;
-use super::grid::Grid;
+use super::grid::{Grid, LARGEST};
 use super::layer::{is_layer, window};
 use super::placement::Placement;
 use super::{QuantiseError, Ranges};
 use crate::training::{Handle, Variables};
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
-
-/// Largest byte of weights, whose range is symmetric.
-const LARGEST: f64 = 127.0;
 
 /// A graph whose weights and biases can be trained, with the rounding of `placement` in it.
 pub(super) struct Differentiable {
@@ -249,7 +246,13 @@ impl<'n> Pass<'n> {
         if !self.network.placement.layers.iter().any(|layer| layer == output(node)) {
             return Ok(exact);
         }
-        let scale = exact.clone().detach().abs().max_dim(1).div_scalar(LARGEST).clamp_min(f32::MIN_POSITIVE);
+        let scale = exact
+            .clone()
+            .detach()
+            .abs()
+            .max_dim(1)
+            .div_scalar(f64::from(LARGEST))
+            .clamp_min(f32::MIN_POSITIVE);
         let whole = (exact.clone().detach() / scale.clone()).round() * scale;
         Ok(straight_through(exact, whole))
     }

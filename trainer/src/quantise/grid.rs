@@ -1,7 +1,7 @@
 //! The numbers that a byte of a quantised value can stand for.
 
-/// Largest byte of a symmetric range.
-const LARGEST: f32 = 127.0;
+/// Largest byte of a symmetric range, of values and of weights.
+pub(super) const LARGEST: f32 = 127.0;
 /// Steps from the smallest byte to the largest.
 const STEPS: f32 = 255.0;
 
@@ -29,6 +29,11 @@ impl Grid {
     /// Magnitudes that are told apart, 0 being one.
     pub(super) fn levels(centred: bool) -> usize {
         if centred { 256 } else { 128 }
+    }
+
+    /// `number` rounded to it.
+    pub(super) fn rounded(&self, number: f32) -> f32 {
+        (number / self.step).round_ties_even().clamp(self.lowest, self.highest) * self.step
     }
 
     /// What is taken from a value so that its steps are signed bytes.

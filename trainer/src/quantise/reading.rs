@@ -65,7 +65,7 @@ pub(super) fn draw(
     for _ in 0..places.min(height * width) {
         let (y, x) = (random.random_range(0..height) * down, random.random_range(0..width) * across);
         let at = Place { y, x, top, left };
-        at.read(kernel, value, side, |number| rows.push(rounded(number, layer.grid)));
+        at.read(kernel, value, side, |number| rows.push(layer.grid.rounded(number)));
     }
 }
 
@@ -92,10 +92,6 @@ impl Place {
             }
         }
     }
-}
-
-fn rounded(number: f32, grid: Grid) -> f32 {
-    (number / grid.step).round_ties_even().clamp(grid.lowest, grid.highest) * grid.step
 }
 
 #[cfg(test)]
@@ -126,16 +122,16 @@ mod tests {
             let names = [node.input[0].clone(), output(node).to_owned()];
             let engine = Engine::new(&model, &graph, &names, package.views()).expect("an engine");
             let [value, made] = engine.run(sample).expect("values").try_into().expect("two");
-            let bias = wiring.constant(&node.input[2]).and_then(Tensor::floats).expect("a bias");
+            let biases = wiring.constant(&node.input[2]).and_then(Tensor::floats).expect("a bias");
             let side = (value.len() / (kernel.inputs * kernel.groups)).isqrt();
             let ([top, left, ..], [down, across]) = window(node);
-            let width = (made.len() / bias.len()).isqrt();
+            let width = (made.len() / biases.len()).isqrt();
             for place in [0, width / 2 * width + 1, width * width - 1] {
                 let at = Place { y: place / width * down, x: place % width * across, top, left };
                 let mut row = Vec::new();
                 at.read(kernel, &value, side, |number| row.push(number));
-                for (channel, bias) in bias.iter().enumerate() {
-                    let group = channel / ((made.len() / (width * width)) / kernel.groups);
+                for (channel, bias) in biases.iter().enumerate() {
+                    let group = channel / (biases.len() / kernel.groups);
                     let read = &row[group * kernel.fan()..(group + 1) * kernel.fan()];
                     let weights = &values[channel * kernel.fan()..(channel + 1) * kernel.fan()];
                     let sum: f32 = read.iter().zip(weights).map(|(a, b)| a * b).sum();

@@ -16,9 +16,10 @@ use rayon::prelude::*;
 use tract_onnx::prelude::tract_ndarray::{Array2, ArrayView2, Axis, s};
 
 use super::engine::{Engine, Sample};
+use super::grid::LARGEST;
 use super::placement::Placement;
 use super::reading::{Kernel, Layer, draw};
-use super::weights::{LARGEST, per_channel};
+use super::weights::per_channel;
 use super::{QuantiseError, Ranges};
 
 /// Places that are drawn for each weight of an output channel, and how few and many they are.
@@ -36,18 +37,15 @@ const TOGETHER: usize = 64 << 20;
 struct Shared<'g> {
     weights: &'g Tensor,
     values: Vec<f32>,
+    kernel: Kernel,
     layers: Vec<Layer<'g>>,
 }
 
 impl Shared<'_> {
-    fn kernel(&self) -> Option<Kernel> {
-        Kernel::of(self.layers.first()?.node, self.weights)
-    }
-
     /// Places to draw from each picture in each layer.
-    fn places(&self, kernel: Kernel, pictures: usize) -> usize {
+    fn places(&self, pictures: usize) -> usize {
         let (each, fewest, most) = PLACES;
-        let wanted = (each * kernel.fan()).clamp(fewest, most);
+        let wanted = (each * self.kernel.fan()).clamp(fewest, most);
         wanted.div_ceil((pictures * self.layers.len()).max(1))
     }
 }
@@ -68,10 +66,9 @@ pub(super) fn round(
     let mut rounded = BTreeMap::new();
     let (mut part, mut held) = (Vec::new(), 0);
     for shared in shared(&wiring, placement, ranges) {
-        let Some(kernel) = shared.kernel() else { continue };
-        let drawn = shared.places(kernel, samples.len()) * samples.len() * shared.layers.len();
-        held += drawn * kernel.reads();
-        part.push((shared, kernel));
+        let drawn = shared.places(samples.len()) * samples.len() * shared.layers.len();
+        held += drawn * shared.kernel.reads();
+        part.push(shared);
         if held > TOGETHER {
             rounded.extend(round_part(model, graph, &std::mem::take(&mut part), samples, views)?);
             held = 0;
@@ -92,8 +89,10 @@ fn shared<'g>(wiring: &Wiring<'g>, placement: &Placement, ranges: &Ranges) -> Ve
         let range = placement.groups.get(value).and_then(|group| Some((*group, ranges.get(group)?.1)));
         let weights = wiring.constant(name).and_then(|tensor| Some((tensor, tensor.floats()?)));
         let (Some((group, range)), Some((weights, values))) = (range, weights) else { continue };
+        let Some(kernel) = Kernel::of(node, weights) else { continue };
         let layer = Layer { value, grid: placement.grid(group, range), node };
-        let shared = all.entry(name).or_insert_with(|| Shared { weights, values, layers: Vec::new() });
+        let shared =
+            all.entry(name).or_insert_with(|| Shared { weights, values, kernel, layers: Vec::new() });
         shared.layers.push(layer);
     }
     all.into_values().collect()
@@ -102,7 +101,7 @@ fn shared<'g>(wiring: &Wiring<'g>, placement: &Placement, ranges: &Ranges) -> Ve
 fn round_part(
     model: &Model,
     graph: &Graph,
-    part: &[(Shared<'_>, Kernel)],
+    part: &[Shared<'_>],
     samples: &[Sample],
     views: &ViewSet,
 ) -> Result<Vec<(String, Tensor)>, QuantiseError> {
@@ -110,36 +109,37 @@ fn round_part(
         return Ok(Vec::new());
     }
     let read: BTreeSet<&str> =
-        part.iter().flat_map(|(shared, _)| &shared.layers).map(|layer| layer.value).collect();
+        part.iter().flat_map(|shared| &shared.layers).map(|layer| layer.value).collect();
     let names: Vec<String> = read.iter().map(|&name| name.to_owned()).collect();
     let engine = Engine::new(model, graph, &names, views)?;
     let drawn = samples.par_iter().enumerate().map(|(number, sample)| {
         let values = engine.run(sample)?;
         let values: BTreeMap<&str, Vec<f32>> = read.iter().copied().zip(values).collect();
         let mut random = StdRng::seed_from_u64(number as u64);
-        let of = |(shared, kernel): &(Shared<'_>, Kernel)| {
-            let places = shared.places(*kernel, samples.len());
+        let of = |shared: &Shared<'_>| {
+            let places = shared.places(samples.len());
             let mut rows = Vec::new();
             for layer in &shared.layers {
                 let value = values.get(layer.value).map(Vec::as_slice).unwrap_or_default();
-                draw(layer, *kernel, value, places, &mut random, &mut rows);
+                draw(layer, shared.kernel, value, places, &mut random, &mut rows);
             }
             rows
         };
         Ok(part.iter().map(of).collect::<Vec<_>>())
     });
     let drawn = drawn.collect::<Result<Vec<Vec<Vec<f32>>>, QuantiseError>>()?;
-    let one = |(number, (shared, kernel)): (usize, &(Shared<'_>, Kernel))| {
+    let one = |(number, shared): (usize, &Shared<'_>)| {
         let rows = drawn.iter().filter_map(|of_sample| of_sample.get(number)).flatten().copied().collect();
-        let weights = from_rows(shared, *kernel, rows)?;
-        let name = shared.weights.name.clone();
-        Some((name.clone(), Tensor::of_floats(&name, &shared.weights.dims, &weights)))
+        let weights = from_rows(shared, rows)?;
+        let Tensor { name, dims, .. } = shared.weights;
+        Some((name.clone(), Tensor::of_floats(name, dims, &weights)))
     };
     Ok(part.par_iter().enumerate().filter_map(one).collect())
 }
 
 /// The weights of `shared`, rounded by the places `rows`; none where they are too few.
-fn from_rows(shared: &Shared<'_>, kernel: Kernel, rows: Vec<f32>) -> Option<Vec<f32>> {
+fn from_rows(shared: &Shared<'_>, rows: Vec<f32>) -> Option<Vec<f32>> {
+    let Shared { kernel, values, .. } = shared;
     let (fan, reads) = (kernel.fan(), kernel.reads());
     let places = rows.len() / reads;
     if places < FEWEST * fan {
@@ -148,22 +148,16 @@ fn from_rows(shared: &Shared<'_>, kernel: Kernel, rows: Vec<f32>) -> Option<Vec<
     let mut rows = Array2::from_shape_vec((places, reads), rows).ok()?;
     let mean = rows.mean_axis(Axis(0))?;
     rows -= &mean;
-    let (bytes, scales) = per_channel(&shared.values, &shared.weights.dims, 0);
-    let outputs = scales.len() / kernel.groups;
-    let channels = (0..scales.len()).into_par_iter().map(|channel| {
-        let span = channel * fan..(channel + 1) * fan;
-        (channel, shared.values.get(span.clone()), bytes.get(span))
-    });
+    let (bytes, scales) = per_channel(values, &shared.weights.dims, 0);
+    let outputs = (scales.len() / kernel.groups).max(1);
     let covariances: Vec<Array2<f32>> = (0..kernel.groups)
         .map(|group| covariance(&rows.slice(s![.., group * fan..(group + 1) * fan])))
         .collect();
-    let channels: Vec<Vec<f32>> = channels
-        .map(|(channel, exact, bytes)| {
-            let (exact, bytes) = (exact.unwrap_or_default(), bytes.unwrap_or_default());
-            descend(exact, bytes, scales[channel], &covariances[channel / outputs.max(1)])
-        })
-        .collect();
-    Some(channels.concat())
+    let channels = values.par_chunks(fan).zip(bytes.par_chunks(fan)).zip(&scales).enumerate();
+    let channels = channels.map(|(channel, ((exact, nearest), &scale))| {
+        descend(exact, nearest, scale, &covariances[channel / outputs])
+    });
+    Some(channels.collect::<Vec<_>>().concat())
 }
 
 /// How the columns of `rows`, whose means are 0, vary together: `[columns, columns]`.
@@ -187,7 +181,7 @@ fn descend(exact: &[f32], nearest: &[i8], scale: f32, covariance: &Array2<f32>) 
         let mut moved = false;
         for (at, row) in covariance.rows().into_iter().enumerate() {
             let alone = row[at];
-            if alone <= 0.0 || steps[at].abs() >= LARGEST && nearest[at].unsigned_abs() >= LARGEST as u8 {
+            if alone <= 0.0 || f32::from(nearest[at]).abs() >= LARGEST {
                 continue;
             }
             let best = (steps[at] - slope[at] / (alone * scale)).round_ties_even();
@@ -260,10 +254,11 @@ mod tests {
         let seen = samples(&package, 1);
         let rounded = round(&model, &graph, &full, &ranges, &seen, views).expect("rounded");
         let wiring = Wiring::new(&graph);
-        let kernels: Vec<_> = shared(&wiring, &full, &ranges).into_iter().collect();
         let (mut before, mut after) = (0.0, 0.0);
-        for shared in kernels.iter().filter(|shared| rounded.contains_key(&shared.weights.name)) {
-            let kernel = shared.kernel().expect("a kernel");
+        let all = shared(&wiring, &full, &ranges);
+        for shared in all.iter().filter(|shared| rounded.contains_key(&shared.weights.name)) {
+            let kernel = shared.kernel;
+            assert_eq!(kernel.groups, 1);
             let layer = &shared.layers[0];
             let engine = Engine::new(&model, &graph, &[layer.value.to_owned()], views).expect("an engine");
             let mut rows = Vec::new();
@@ -276,9 +271,6 @@ mod tests {
                 Array2::from_shape_vec((rows.len() / kernel.reads(), kernel.reads()), rows).expect("rows");
             let mean = rows.mean_axis(Axis(0)).expect("a mean");
             rows -= &mean;
-            if kernel.groups > 1 {
-                continue;
-            }
             let both = rows.t().dot(&rows) / rows.nrows() as f32;
             let (bytes, scales) = per_channel(&shared.values, &shared.weights.dims, 0);
             let better = rounded[&shared.weights.name].floats().expect("weights");

@@ -5,10 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmark_models::onnx::{Graph, Node, Tensor};
 
+use super::grid::LARGEST;
 use fieldmark_models::onnx::wiring::{Wiring, input};
-
-/// Largest byte that is used: the range is symmetric.
-pub(super) const LARGEST: f32 = 127.0;
 
 /// Axis of a layer's weights that its output channels lie along.
 pub(super) fn output_axis(node: &Node, dims: usize) -> usize {

@@ -12,6 +12,7 @@ use super::{Answers, FEWEST, Given, Look, Looks, Summary};
 
 /// Answers and pictures after which it is known what is usual.
 const USUAL: (u64, u64) = (256, 256);
+
 /// Of one camera.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Gathered {

@@ -102,16 +102,6 @@ fn pair(wiring: &Wiring<'_>, node: &Node) -> Option<(Pair, String, Option<f32>)>
     }
 }
 
-/// Which pairs are made even.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Readers {
-    /// Those whose second convolution is depthwise: its weights have a scale for each of these channels, so that none of them is
-    /// rounded worse for it.
-    Depthwise,
-    /// All.
-    All,
-}
-
 /// `graph` equalised by what its values are on `samples`, and the number of its pairs; none where there is nothing to
 /// make even.
 ///
@@ -120,13 +110,11 @@ pub(super) enum Readers {
 pub(super) fn equalise(
     model: &Model,
     graph: &Graph,
-    readers: Readers,
     samples: &[Sample],
     views: &ViewSet,
 ) -> Result<Option<(Graph, usize)>, QuantiseError> {
     let wiring = Wiring::new(graph);
-    let mut pairs = pairs(&wiring);
-    pairs.retain(|pair, _| pair.depthwise || readers == Readers::All);
+    let pairs = pairs(&wiring);
     if pairs.is_empty() {
         return Ok(None);
     }

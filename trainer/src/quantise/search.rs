@@ -9,7 +9,7 @@ use fieldmark_models::specificity::Threshold;
 
 pub(super) use self::reach::Judgement;
 use super::engine::{Engine, Sample};
-use super::equalise::{Readers, equalise};
+use super::equalise::equalise;
 use super::explicit::{Numbers, explicit};
 use super::fidelity::Fidelity;
 use super::histogram::Method;
@@ -205,31 +205,23 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Makes channels between layers even and chooses all numbers anew: before depthwise convolutions alone, then everywhere.
-    /// What is nearer with everything done stays: ranges alone can promise what biases take back.
+    /// Makes channels between layers even and chooses all numbers anew. What is nearer with everything done stays: ranges alone
+    /// can promise what biases take back.
     pub(super) fn equalise(&mut self) -> Result<(), QuantiseError> {
-        let plain = Rc::clone(&self.best.graph);
-        let mut done = 0;
-        for (readers, name) in
-            [(Readers::Depthwise, "equalised before depthwise, "), (Readers::All, "equalised, ")]
-        {
-            let views = self.package.views();
-            let even = equalise(&self.model, &plain, readers, self.calibration, views)?;
-            let Some((graph, pairs)) = even.filter(|(_, pairs)| *pairs > done) else { continue };
-            done = pairs;
-            let difference = self.difference(&graph)?;
-            if difference > FOLDING || difference.is_nan() {
-                (self.say)(&format!("{name}a probability would change by {difference:e}: left as it was"));
-                continue;
-            }
-            let before = std::mem::replace(&mut self.best, Candidate::of(graph, pairs));
-            self.choose_numbers(name)?;
-            if before.divergence <= self.best.divergence {
-                self.best = before;
-            }
-        }
-        if done == 0 {
+        let views = self.package.views();
+        let Some((graph, pairs)) = equalise(&self.model, &self.best.graph, self.calibration, views)? else {
             (self.say)("no two layers can be equalised");
+            return Ok(());
+        };
+        let difference = self.difference(&graph)?;
+        if difference > FOLDING || difference.is_nan() {
+            (self.say)(&format!("equalising would change a probability by {difference:e}: left as it was"));
+            return Ok(());
+        }
+        let before = std::mem::replace(&mut self.best, Candidate::of(graph, pairs));
+        self.choose_numbers("equalised, ")?;
+        if before.divergence <= self.best.divergence {
+            self.best = before;
         }
         Ok(())
     }

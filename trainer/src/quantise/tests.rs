@@ -344,8 +344,7 @@ fn equalised_as_before(clip: Option<f32>) {
     }
     let graph = fold(graph);
     let samples = samples(&package, 3);
-    let all = super::equalise::Readers::All;
-    let (even, pairs) = super::equalise::equalise(&model, &graph, all, &samples, package.views())
+    let (even, pairs) = super::equalise::equalise(&model, &graph, &samples, package.views())
         .expect("equalised")
         .expect("a pair");
     assert_eq!(pairs, 1, "stem and block, shared by both columns");

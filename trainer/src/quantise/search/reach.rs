@@ -120,10 +120,11 @@ impl Search<'_> {
         Ok(judgement)
     }
 
-    /// Leaves layers in float, the one worth most first, until the target is reached.
+    /// Leaves layers in float, the one worth most first, until the target is reached. Where it never is, those stay float after
+    /// which most names agreed, and no more of them than it took.
     pub(in crate::quantise) fn keep_sensitive_in_float(
         &mut self,
-        mut now: Judgement,
+        now: Judgement,
     ) -> Result<Judgement, QuantiseError> {
         if self.reaches(&now) {
             return Ok(now);
@@ -145,6 +146,8 @@ impl Search<'_> {
         let name = |unit: &[String]| unit.join(" ");
         self.sensitivity =
             ranked.iter().map(|(unit, left)| Variant { name: name(unit), divergence: *left }).collect();
+        let mut fewest = self.float.clone();
+        let mut most_alike = now;
         for (rank, (unit, _)) in ranked.into_iter().enumerate() {
             if self.float.len() + unit.len() > most {
                 break;
@@ -156,12 +159,20 @@ impl Search<'_> {
             }
             (self.say)(&format!("in float: {}", name(&unit)));
             self.float.extend(unit);
-            now = self.judge()?;
+            let now = self.judge()?;
             if self.reaches(&now) {
-                break;
+                return Ok(now);
+            }
+            if now.fidelity.agreement > most_alike.fidelity.agreement {
+                (fewest, most_alike) = (self.float.clone(), now);
             }
         }
-        Ok(now)
+        if self.float != fewest {
+            let (all, left) = (self.float.len(), fewest.len());
+            (self.say)(&format!("the target is missed with {all} layers in float: back to {left}"));
+            self.float = fewest;
+        }
+        Ok(most_alike)
     }
 
     /// Gives what `unit` reads its range by another method; the judgement where the target is reached with it. It stays only
@@ -193,18 +204,27 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::quantise::tests::{package, samples, settings, toy};
+    use crate::quantise::fidelity::Target;
+    use crate::quantise::tests::{branched, package, samples, settings, toy};
+    use crate::quantise::{Model, Settings};
 
     /// A search that has its numbers, and what it said since.
     fn searched(then: impl FnOnce(&mut Search<'_>, &RefCell<Vec<String>>)) {
+        // Numbers that were chosen well reach it, a range that cuts nearly everything off does not.
+        searched_for(toy(), &settings(), then);
+    }
+
+    fn searched_for(
+        model: Model,
+        settings: &Settings,
+        then: impl FnOnce(&mut Search<'_>, &RefCell<Vec<String>>),
+    ) {
         let package = package();
         let (calibration, judging) = (samples(&package, 1), samples(&package, 2));
         let said = RefCell::new(Vec::new());
         let say = |line: &str| said.borrow_mut().push(line.to_owned());
-        // Numbers that were chosen well reach it, a range that cuts nearly everything off does not.
-        let settings = settings();
         let mut search =
-            Search::new(toy(), &package, &calibration, &judging, &settings, &say).expect("a search");
+            Search::new(model, &package, &calibration, &judging, settings, &say).expect("a search");
         search.choose_numbers("").expect("numbers");
         said.borrow_mut().clear();
         then(&mut search, &said);
@@ -261,6 +281,19 @@ mod tests {
             assert!(search.float.is_empty(), "{:?}", search.float);
             assert_eq!(after.answers, search.judge().expect("the same").answers);
             assert!(said.borrow().last().is_some_and(|line| line.starts_with("range by ")), "{said:?}");
+        });
+    }
+
+    #[test]
+    fn where_the_target_is_out_of_reach_no_layer_stays_float_that_brought_no_name_back() {
+        let target = Target { agreement: 2.0, ..settings().target };
+        searched_for(branched(), &Settings { target, ..settings() }, |search, said| {
+            let now = search.judge().expect("a judgement");
+            let before = now.fidelity.agreement;
+            let after = search.keep_sensitive_in_float(now).expect("a judgement");
+            assert!(said.borrow().iter().any(|line| line.starts_with("in float: ")), "{said:?}");
+            assert_eq!(search.float.is_empty(), after.fidelity.agreement <= before, "{said:?}");
+            assert_eq!(after.answers, search.judge().expect("the same").answers);
         });
     }
 }

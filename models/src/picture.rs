@@ -126,8 +126,10 @@ fn decode_upright(bytes: &[u8]) -> Result<DynamicImage, PictureError> {
     limits.max_alloc = Some(MAX_DECODER_BYTES);
     let mut reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(image::ImageError::from)?;
-    reader.limits(limits);
+    reader.limits(limits.clone());
     let mut decoder = reader.into_decoder()?;
+    // The decoder asks for no more than that beside the pixels; they themselves are asked for here.
+    limits.reserve(decoder.total_bytes())?;
     // A picture whose EXIF block is damaged is still a picture.
     let orientation = decoder.orientation().unwrap_or(image::metadata::Orientation::NoTransforms);
     let mut decoded = DynamicImage::from_decoder(decoder)?;
@@ -207,5 +209,27 @@ mod tests {
         let mut png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\xea\x60\0\0\xea\x60\x08\x06\0\0\0".to_vec();
         png.extend([0; 64]);
         assert!(Picture::decode(&png).is_err());
+    }
+
+    #[test]
+    fn sides_that_are_allowed_do_not_allow_more_memory() {
+        // A PNG header that announces 20000 x 20000 pixels of 16 bits and four channels, and an empty picture.
+        let header = b"IHDR\0\0\x4e\x20\0\0\x4e\x20\x10\x06\0\0\0";
+        let mut png = b"\x89PNG\r\n\x1a\n".to_vec();
+        for chunk in [&header[..], b"IDAT", b"IEND"] {
+            png.extend((chunk.len() as u32 - 4).to_be_bytes());
+            png.extend(chunk);
+            png.extend(crc(chunk).to_be_bytes());
+        }
+        let error = Picture::decode(&png).expect_err("too large").to_string();
+        assert!(error.to_lowercase().contains("memory") || error.to_lowercase().contains("limit"), "{error}");
+    }
+
+    /// Of a PNG's chunk (ISO 3309).
+    fn crc(bytes: &[u8]) -> u32 {
+        let step = |crc: u32, &byte: &u8| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg()))
+        };
+        !bytes.iter().fold(!0, step)
     }
 }

@@ -29,6 +29,19 @@ impl Tensor {
         }
     }
 
+    /// A constant of whole numbers of 64 bits, of shape `dims`, row-major.
+    #[must_use]
+    pub fn of_integers(name: &str, dims: &[i64], values: &[i64]) -> Self {
+        let raw_data = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self {
+            dims: dims.to_vec(),
+            data_type: data_type::INT64,
+            name: name.into(),
+            raw_data,
+            ..Self::default()
+        }
+    }
+
     /// Number of elements its shape speaks of; `None` if a side is negative or the product too large.
     #[must_use]
     pub fn count(&self) -> Option<usize> {

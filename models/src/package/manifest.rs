@@ -109,6 +109,13 @@ pub enum ManifestError {
     Views(#[from] ViewsError),
 }
 
+/// Whether a model may have this name, which becomes a file's and a topic's: at most 64 letters, digits, `-` and `_`.
+#[must_use]
+pub fn is_package_name(name: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    !name.is_empty() && name.len() <= 64 && name.chars().all(is_word)
+}
+
 impl Manifest {
     /// Reads and checks a manifest.
     ///
@@ -127,8 +134,7 @@ impl Manifest {
 
     /// Checks everything that its fields' types do not.
     pub(super) fn check(&self) -> Result<(), ManifestError> {
-        let is_word = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if self.name.is_empty() || self.name.len() > 64 || !self.name.chars().all(is_word) {
+        if !is_package_name(&self.name) {
             return Err(ManifestError::Name(self.name.clone()));
         }
         if self.files.len() > MAX_FILES {

@@ -11,7 +11,7 @@ mod write;
 pub use digest::{Sha256Digest, Sha256Reader};
 pub use golden::{Golden, GoldenError, GoldenPicture};
 pub use interface::{InterfaceError, PROBABILITIES, check_interface};
-pub use manifest::{FORMAT, FileEntry, Manifest, ManifestError, Quantisation};
+pub use manifest::{FORMAT, FileEntry, Manifest, ManifestError, Quantisation, is_package_name};
 pub use open::{OpenError, Package};
 pub use write::{Draft, QuantisedFiles, WriteError};
 

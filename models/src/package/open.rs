@@ -201,16 +201,20 @@ impl Package {
     }
 }
 
+/// Unpacked bytes that are read of a package, at most.
+const MAX_BYTES: u64 = 8 << 30;
+
 type Contents = (Manifest, BTreeMap<String, Vec<u8>>, Sha256Digest);
 
 fn read_archive(stream: impl Read) -> Result<Contents, OpenError> {
     let digested = BufReader::new(Sha256Reader::new(stream));
     let mut decoder = zstd::Decoder::with_buffer(digested).map_err(OpenError::Archive)?;
     decoder.window_log_max(MAX_WINDOW_LOG).map_err(OpenError::Archive)?;
-    let mut archive = tar::Archive::new(decoder);
+    let mut archive = tar::Archive::new(decoder.take(MAX_BYTES));
     let mut manifest: Option<Manifest> = None;
     let mut files = BTreeMap::new();
-    for entry in archive.entries().map_err(OpenError::Archive)? {
+    // Raw: extensions, as for long names, would be read into memory as they are, and a package has none.
+    for entry in archive.entries().map_err(OpenError::Archive)?.raw(true) {
         let mut entry = entry.map_err(OpenError::Archive)?;
         let path = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         if !entry.header().entry_type().is_file() {
@@ -230,7 +234,7 @@ fn read_archive(stream: impl Read) -> Result<Contents, OpenError> {
     if let Some(missing) = manifest.files.iter().find(|file| !files.contains_key(&file.path)) {
         return Err(OpenError::Missing(missing.path.clone()));
     }
-    let digested = archive.into_inner().finish().into_inner();
+    let digested = archive.into_inner().into_inner().finish().into_inner();
     let sha256 = digested.finish().map_err(OpenError::Archive)?;
     Ok((manifest, files, sha256))
 }

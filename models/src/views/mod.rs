@@ -113,14 +113,19 @@ impl ViewSet {
         }
     }
 
-    /// How many times smaller, each way, a frame may be made before the views of `region` are cut out: 1, 2, 4 or
-    /// 8, a divisor of both sides, such that every view still has [`SPARE_PIXELS`] times the pixels each way that
+    /// How many times smaller, each way, a frame may be made before the views of `region`, or of its `focus`, are cut out: 1, 2,
+    /// 4 or 8, a divisor of both sides, such that every view still has [`SPARE_PIXELS`] times the pixels each way that
     /// it will be drawn with. A decoder that makes frames smaller on the way saves most of its work.
     #[must_use]
-    pub fn reduction(&self, region: FractionBox, frame_width: u32, frame_height: u32) -> u32 {
+    pub fn reduction(
+        &self,
+        region: FractionBox,
+        focus: Option<FractionBox>,
+        (frame_width, frame_height): (u32, u32),
+    ) -> u32 {
         let needed = f64::from(self.input_size) * SPARE_PIXELS;
         let shown = |view: &View| {
-            let (_, _, width, height) = self.shown(view, region, None).pixels(frame_width, frame_height);
+            let (_, _, width, height) = self.shown(view, region, focus).pixels(frame_width, frame_height);
             width.min(height)
         };
         let least = self.views.iter().map(shown).fold(f64::INFINITY, f64::min);

@@ -145,7 +145,8 @@ impl Resampler {
         let across = Span { side: width, start: left, length: box_width, out: size };
         let down = Span { side: height, start: top, length: box_height, out: size };
         let Self { axes, oldest, row, strip } = self;
-        let (horizontal, vertical) = (recall(axes, oldest, across), recall(axes, oldest, down));
+        let horizontal = recall(axes, oldest, across, None);
+        let vertical = recall(axes, oldest, down, Some(horizontal));
         let (Some(horizontal), Some(vertical)) = (axes.get(horizontal), axes.get(vertical)) else { return };
         let plan = Plan { horizontal, vertical };
         let (first, end) = plan.horizontal.reach();
@@ -158,8 +159,8 @@ impl Resampler {
     }
 }
 
-/// Where the axis of this span stands, made where there is none.
-fn recall(axes: &mut Vec<Axis>, oldest: &mut usize, span: Span) -> usize {
+/// Where the axis of this span stands, made where there is none. The one at `kept` does not give way for it.
+fn recall(axes: &mut Vec<Axis>, oldest: &mut usize, span: Span, kept: Option<usize>) -> usize {
     if let Some(known) = axes.iter().position(|axis| axis.span == span) {
         return known;
     }
@@ -167,7 +168,8 @@ fn recall(axes: &mut Vec<Axis>, oldest: &mut usize, span: Span) -> usize {
         axes.push(Axis::new(span));
         return axes.len() - 1;
     }
-    let place = *oldest % REMEMBERED;
+    let next = *oldest % REMEMBERED;
+    let place = if kept == Some(next) { (next + 1) % REMEMBERED } else { next };
     *oldest = place + 1;
     axes[place] = Axis::new(span);
     place

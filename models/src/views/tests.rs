@@ -36,6 +36,15 @@ fn a_third_view_magnifies_the_users_box_in_proportion() {
 }
 
 #[test]
+fn a_users_box_keeps_its_pixels_in_a_frame_that_is_made_smaller() {
+    let views = paper();
+    let (frame, size) = (FractionBox::FRAME, (1600, 1600));
+    assert_eq!(views.reduction(frame, None, size), 8, "the middle half keeps 100 of 48 pixels");
+    let focus = FractionBox::new(0.4, 0.6, 0.5, 0.7).expect("a box");
+    assert_eq!(views.reduction(frame, Some(focus), size), 2, "a tenth keeps 80");
+}
+
+#[test]
 fn views_that_cannot_be_graph_inputs_are_refused() {
     let view = |name: &str, magnification| View { name: name.into(), magnification };
     assert_eq!(ViewSet::new(vec![], 32), Err(ViewsError::Empty));
@@ -94,6 +103,19 @@ fn a_frame_cut_into_views_is_what_another_resampler_makes_of_it() {
             renderer.render(&picture, shown, 260, &mut out).expect("a view");
             assert!(out == judged(&picture, shown, 260), "{width} x {height}, {shown:?}");
         }
+    }
+}
+
+#[test]
+fn pictures_of_more_sizes_than_are_remembered_are_what_another_resampler_makes_of_them() {
+    let mut renderer = ViewRenderer::new();
+    let mut out = vec![0; 16 * 16 * 3];
+    for step in 0..700 {
+        // One width all along, and heights that do not come again soon; then the other way round.
+        let (width, height) = if step < 350 { (40, 17 + step) } else { (17 + step - 350, 50) };
+        let picture = noise(width, height, step);
+        renderer.render(&picture, FractionBox::FRAME, 16, &mut out).expect("a view");
+        assert!(out == judged(&picture, FractionBox::FRAME, 16), "{width} x {height}");
     }
 }
 

@@ -25,7 +25,7 @@ pub use counts::QueueCounts;
 pub use message::{Class, Delivery, Loss, Message};
 pub use replay::replayed;
 pub use store::StoreError;
-pub use waiting::{Ordinal, Place, Sent};
+pub use waiting::{Ordinal, Place, Raised, Sent};
 
 use crate::config::{DiskFull, OutboxConfig};
 use waiting::{Rules, Waiting};
@@ -50,8 +50,6 @@ struct Shared {
     waiting: Mutex<Waiting>,
     work: Condvar,
     filled: Notify,
-    /// Number of the present file.
-    file: AtomicU64,
     /// Milliseconds by which the outbox's clock is ahead of this run's.
     ahead: AtomicU64,
     recalled: Mutex<Recalled>,
@@ -80,15 +78,28 @@ impl Shared {
         self.work.wait_timeout(guard, patience).unwrap_or_else(PoisonError::into_inner).0
     }
 
-    fn advance_clock(&self, at_least: Duration) {
-        let milliseconds = u64::try_from(at_least.as_millis()).unwrap_or(u64::MAX);
-        self.ahead.fetch_max(milliseconds, Ordering::Relaxed);
+    fn new() -> Self {
+        Self {
+            waiting: Mutex::default(),
+            work: Condvar::new(),
+            filled: Notify::new(),
+            ahead: AtomicU64::new(0),
+            recalled: Mutex::default(),
+            max_payload: AtomicUsize::new(usize::MAX),
+        }
     }
 
-    /// Whether the file is another than before, and there was one before.
-    fn set_file(&self, number: u64) -> bool {
-        let before = self.file.swap(number, Ordering::Relaxed);
-        before != 0 && before != number
+    /// `clock` as this outbox has it, which goes on where the last run's stopped.
+    fn continued(self: &Arc<Self>, clock: Clock) -> Clock {
+        let shared = Arc::clone(self);
+        Arc::new(move || clock() + Duration::from_millis(shared.ahead.load(Ordering::Relaxed)))
+    }
+
+    /// Goes on where a run stopped that noted its last event at `noted`; by how much that is later than before.
+    fn advance_clock(&self, noted: Duration) -> Duration {
+        let noted = u64::try_from(noted.as_millis()).unwrap_or(u64::MAX);
+        let before = self.ahead.fetch_max(noted, Ordering::Relaxed);
+        Duration::from_millis(noted.saturating_sub(before))
     }
 
     fn recall(&self, seen: Vec<(String, i64)>, announced: Option<String>) {
@@ -122,19 +133,9 @@ impl Outbox {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_with_clock(config: &OutboxConfig, run: &str, clock: Clock) -> Result<Self, StoreError> {
-        let shared = Arc::new(Shared {
-            waiting: Mutex::default(),
-            work: Condvar::new(),
-            filled: Notify::new(),
-            file: AtomicU64::new(0),
-            ahead: AtomicU64::new(0),
-            recalled: Mutex::default(),
-            max_payload: AtomicUsize::new(usize::MAX),
-        });
+        let shared = Arc::new(Shared::new());
         let limits = Limits { max_bytes: config.max_bytes, max_age: config.max_age, memory: config.memory };
-        let ahead = Arc::clone(&shared);
-        let clock: Clock =
-            Arc::new(move || clock() + Duration::from_millis(ahead.ahead.load(Ordering::Relaxed)));
+        let clock = shared.continued(clock);
         let (mut writer, mut disk_full) = (None, config.disk_full);
         if let Some(path) = &config.path {
             let thread =
@@ -199,8 +200,7 @@ impl Outbox {
 
     /// A message did not arrive, or nobody knows: it takes its old place.
     pub fn put_back(&self, place: &Place, sent: Sent, message: Message) {
-        let file = self.shared.file.load(Ordering::Relaxed);
-        self.shared.lock().put_back(place, sent, message, file);
+        self.shared.lock().put_back(place, sent, message);
         self.shared.work.notify_one();
         self.shared.filled.notify_one();
     }

@@ -1,5 +1,6 @@
 //! The file of the outbox: SQLite with a write-ahead log, each commit on the disk before it returns.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,11 +172,12 @@ impl Store {
         }
     }
 
-    /// Writes all of `batch` and syncs it, or nothing.
+    /// Writes all of `batch` and syncs it, or nothing. Gives the ordinals that stood there already: of an event that an attempt
+    /// thought to have failed has written, and of one that came back from another file of this run. They stay as they are.
     ///
     /// # Errors
     /// If the disk is full or the file damaged.
-    pub(super) fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+    pub(super) fn commit(&mut self, batch: &Batch) -> Result<BTreeSet<Ordinal>, StoreError> {
         let path = self.path.clone();
         commit(&mut self.connection, batch).map_err(|error| failure(&path, "write", &error))
     }
@@ -332,7 +334,8 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
+fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<BTreeSet<Ordinal>> {
+    let mut there = BTreeSet::new();
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     {
         let mut delete = transaction.prepare_cached("DELETE FROM event WHERE ordinal = ?")?;
@@ -340,10 +343,13 @@ fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
             delete.execute([signed(ordinal)])?;
         }
         let mut insert =
-            transaction.prepare_cached("INSERT OR REPLACE INTO event VALUES (?, ?, ?, ?, ?, ?)")?;
+            transaction.prepare_cached("INSERT OR IGNORE INTO event VALUES (?, ?, ?, ?, ?, ?)")?;
         for row in &batch.rows {
             let (ordinal, class, noted) = (signed(row.ordinal), number(row.class), milliseconds(row.noted));
-            insert.execute(params![ordinal, class, noted, row.run, row.topic, &row.payload[..]])?;
+            let row_of = params![ordinal, class, noted, row.run, row.topic, &row.payload[..]];
+            if insert.execute(row_of)? == 0 {
+                there.insert(row.ordinal);
+            }
         }
         let mut see = transaction.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?, ?)")?;
         for (taxon, day) in &batch.seen {
@@ -354,7 +360,8 @@ fn commit(connection: &mut Connection, batch: &Batch) -> rusqlite::Result<()> {
             know.execute(params![name, value])?;
         }
     }
-    transaction.commit()
+    transaction.commit()?;
+    Ok(there)
 }
 
 fn failure(path: &Path, attempt: &'static str, error: &rusqlite::Error) -> StoreError {

@@ -73,11 +73,19 @@ struct Kept {
     greeting: bool,
 }
 
+/// By how much the numbers and times of events were raised so far: a file of an earlier run that comes to light when events
+/// were decided already holds older ones, which go first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Raised {
+    ordinals: Ordinal,
+    clock: Duration,
+}
+
 /// Where a message that is being sent came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// A durable event.
-    Event(Class, Ordinal),
+    /// A durable event, by its number when it was taken, and what numbers were raised by then.
+    Event(Class, Ordinal, Raised),
     /// The version of a topic the broker keeps.
     Kept(String, u64),
     /// A reply or metrics.
@@ -106,6 +114,9 @@ pub(super) struct Waiting {
     passing: VecDeque<Message>,
     passing_flying: usize,
     next: Ordinal,
+    raised: Raised,
+    /// Number of the file that is open, or was last; 0 before the first.
+    pub(super) file: u64,
     pub(super) counts: Counts,
     pub(super) seen: Vec<(String, i64)>,
     pub(super) facts: Vec<(&'static str, String)>,
@@ -128,6 +139,8 @@ impl Default for Waiting {
             passing: VecDeque::new(),
             passing_flying: 0,
             next: 1,
+            raised: Raised::default(),
+            file: 0,
             counts: Counts::default(),
             seen: Vec::new(),
             facts: Vec::new(),
@@ -156,9 +169,20 @@ impl Waiting {
         [&self.alerts, &self.detections]
     }
 
-    /// Numbers events after the ones that stand on the disk.
-    pub(super) fn continue_after(&mut self, ordinal: Ordinal) {
-        self.next = self.next.max(ordinal + 1);
+    /// Puts everything in memory behind what a file of an earlier run holds up to `ordinal`, by a clock that goes on `ahead` of
+    /// where it was. Nothing of it may stand in a file.
+    pub(super) fn raise(&mut self, ordinal: Ordinal, ahead: Duration) {
+        self.next += ordinal;
+        self.raised = Raised { ordinals: self.raised.ordinals + ordinal, clock: self.raised.clock + ahead };
+        for lane in [&mut self.alerts, &mut self.detections] {
+            let later = |(number, entry): (Ordinal, Entry)| {
+                (number + ordinal, Entry { noted: entry.noted + ahead, ..entry })
+            };
+            lane.fresh = std::mem::take(&mut lane.fresh).into_iter().map(later).collect();
+            let flying = std::mem::take(&mut lane.flying).into_iter();
+            lane.flying = flying.map(|(number, stored)| (number + ordinal, stored)).collect();
+        }
+        self.kept.values_mut().for_each(|kept| kept.noted += ahead);
     }
 
     /// Takes a message in. Durable events beyond `memory` of them push the least important out.
@@ -239,7 +263,7 @@ impl Waiting {
         lane.flying.insert(ordinal, entry.stored.is_some());
         let message = entry.message.clone();
         self.kept_ahead = self.kept_ahead.saturating_sub(message.payload.len());
-        Some((Place::Event(class, ordinal), message, Sent { entry: Some(entry), noted: None }))
+        Some((Place::Event(class, ordinal, self.raised), message, Sent { entry: Some(entry), noted: None }))
     }
 
     fn take_kept(&mut self, wanted: impl Fn(&Kept) -> bool) -> Option<(Place, Message, Sent)> {
@@ -273,22 +297,18 @@ impl Waiting {
 
     /// A message that was taken arrived.
     pub(super) fn settle(&mut self, place: &Place, sent: &Sent) {
-        self.land(place);
         self.counts.acknowledged += 1;
-        if let (Place::Event(class, ordinal), Some(entry)) = (place, &sent.entry)
-            && entry.stored.is_some()
-        {
-            self.lane(*class).settled.insert(*ordinal);
-        }
+        self.done(place, sent);
     }
 
-    /// A message that was taken did not arrive, or nobody knows: it takes its old place. `file` is the number of
-    /// the present file.
-    pub(super) fn put_back(&mut self, place: &Place, sent: Sent, message: Message, file: u64) {
-        self.land(place);
+    /// A message that was taken did not arrive, or nobody knows: it takes its old place.
+    pub(super) fn put_back(&mut self, place: &Place, sent: Sent, message: Message) {
+        let ordinal = self.land(place);
+        let (file, clock) = (self.file, self.raised.clock);
         match (place, sent.entry) {
-            (Place::Event(class, ordinal), Some(mut entry)) => {
+            (Place::Event(class, _, raised), Some(mut entry)) => {
                 entry.tried = true;
+                entry.noted += clock - raised.clock;
                 let lane = self.lane(*class);
                 // A row that stood in a file which is no longer there has to be written again.
                 let shelf = match entry.stored {
@@ -298,7 +318,7 @@ impl Waiting {
                         &mut lane.fresh
                     }
                 };
-                shelf.insert(*ordinal, entry);
+                shelf.insert(ordinal, entry);
             }
             (Place::Kept(topic, version), _) => {
                 if let Some(kept) = self.kept.get_mut(topic).filter(|kept| kept.version == *version) {
@@ -312,23 +332,33 @@ impl Waiting {
 
     /// A message that was taken will never arrive.
     pub(super) fn give_up(&mut self, place: &Place, sent: &Sent, class: Class, loss: Loss) {
-        self.land(place);
         self.lose(class, loss);
-        if let (Place::Event(class, ordinal), Some(entry)) = (place, &sent.entry)
-            && entry.stored.is_some()
+        self.done(place, sent);
+    }
+
+    /// Nothing more becomes of a message that was taken: its row can go, if it stands in the present file.
+    fn done(&mut self, place: &Place, sent: &Sent) {
+        let ordinal = self.land(place);
+        let stored = sent.entry.as_ref().and_then(|entry| entry.stored);
+        if let Place::Event(class, ..) = place
+            && stored == Some(self.file)
         {
-            self.lane(*class).settled.insert(*ordinal);
+            self.lane(*class).settled.insert(ordinal);
         }
     }
 
-    fn land(&mut self, place: &Place) {
+    /// The present number of the event at `place`; 0 where it is none.
+    fn land(&mut self, place: &Place) -> Ordinal {
         match place {
-            Place::Event(class, ordinal) => {
-                self.lane(*class).flying.remove(ordinal);
+            Place::Event(class, ordinal, raised) => {
+                let present = ordinal + (self.raised.ordinals - raised.ordinals);
+                self.lane(*class).flying.remove(&present);
+                return present;
             }
             Place::Kept(..) => self.kept_flying = self.kept_flying.saturating_sub(1),
             Place::Passing => self.passing_flying = self.passing_flying.saturating_sub(1),
         }
+        0
     }
 
     /// What the broker keeps is to be sent again: it may be another broker, or one that forgot.
@@ -436,7 +466,7 @@ mod tests {
         let mut waiting = filled(&[(Class::State, "s")], 9);
         let (place, _, sent) = waiting.take(ALL).expect("a message");
         waiting.put(message(Class::State, "s"), Duration::ZERO, 9);
-        waiting.put_back(&place, sent, message(Class::State, "s"), 0);
+        waiting.put_back(&place, sent, message(Class::State, "s"));
         assert_eq!(topics(&mut waiting), ["s"]);
         waiting.tell_again();
         assert_eq!(topics(&mut waiting), ["s"]);
@@ -461,17 +491,17 @@ mod tests {
                         arrived.push(place);
                     }
                     _ => for (place, message, sent) in flying.drain(..) {
-                        waiting.put_back(&place, sent, message, 0);
+                        waiting.put_back(&place, sent, message);
                     },
                 }
                 let held = waiting.detections.waiting() + waiting.detections.flying.len() as u64;
                 prop_assert_eq!(put, held + arrived.len() as u64);
             }
             for (place, message, sent) in flying.drain(..) {
-                waiting.put_back(&place, sent, message, 0);
+                waiting.put_back(&place, sent, message);
             }
             let rest: Vec<_> = std::iter::from_fn(|| waiting.take(ALL).map(|(place, ..)| place)).collect();
-            let ordinal = |place: &Place| if let Place::Event(_, ordinal) = place { *ordinal } else { 0 };
+            let ordinal = |place: &Place| if let Place::Event(_, ordinal, _) = place { *ordinal } else { 0 };
             let ordered = rest.is_sorted_by_key(ordinal);
             prop_assert!(ordered);
             prop_assert_eq!((rest.len() + arrived.len()) as u64, put);

@@ -2,7 +2,7 @@
 //! next. Everything that waits at one moment goes in one commit, so a slow disk makes commits larger, not queues
 //! longer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,8 +32,8 @@ pub(super) struct Writer {
     run: String,
     path: std::path::PathBuf,
     store: Option<Store>,
-    /// Identity of the file, and its number among the files of this run.
-    file: (String, u64),
+    /// Identities of the files that this run had open. They are numbered from 1.
+    files: Vec<String>,
     failures: u32,
     retry_at: Instant,
     deletions_since: Option<Instant>,
@@ -66,7 +66,7 @@ impl Writer {
             run,
             path,
             store: None,
-            file: (String::new(), 0),
+            files: Vec::new(),
             failures: 0,
             retry_at: now,
             deletions_since: None,
@@ -86,24 +86,29 @@ impl Writer {
     fn try_open(&mut self) -> Result<(), StoreError> {
         self.store = None;
         let store = Store::open(&self.path)?;
-        let extents = [Class::Alert, Class::Detection].map(|class| store.extent(class).map(|e| (class, e)));
+        let (alerts, detections) = (store.extent(Class::Alert)?, store.extent(Class::Detection)?);
         let identity = store.fact("file")?.unwrap_or_default();
         let seen = store.seen()?;
         let announced = store.fact(super::ANNOUNCED)?;
-        let number = if self.file.0 == identity { self.file.1 } else { self.file.1 + 1 };
-        self.file = (identity, number);
+        let known = self.files.iter().position(|file| *file == identity);
+        let place = known.unwrap_or_else(|| {
+            self.files.push(identity);
+            self.files.len() - 1
+        });
         let mut waiting = self.shared.lock();
-        for extent in extents {
-            let (class, extent) = extent?;
+        let before = std::mem::replace(&mut waiting.file, place as u64 + 1);
+        if before != 0 && before != waiting.file {
+            lose_file(&mut waiting);
+        }
+        if known.is_none() {
             // Ages go on where the last run left them, whatever the system's clock says.
-            self.shared.advance_clock(extent.noted);
-            waiting.continue_after(extent.last);
+            let ahead = self.shared.advance_clock(alerts.noted.max(detections.noted));
+            waiting.raise(alerts.last.max(detections.last), ahead);
+        }
+        for (class, extent) in [(Class::Alert, alerts), (Class::Detection, detections)] {
             let lane = waiting.lane(class);
             lane.rewind();
             (lane.rows, lane.stored) = (extent.rows, extent.last);
-        }
-        if self.shared.set_file(number) {
-            lose_file(&mut waiting);
         }
         drop(waiting);
         self.shared.recall(seen, announced);
@@ -207,8 +212,8 @@ impl Writer {
             waiting.lane(class).writing = 0;
         }
         match outcome {
-            Ok(()) => {
-                waiting.written(writing, &batch.gone, self.file.1);
+            Ok(there) => {
+                waiting.written(writing, &batch.gone, &there);
                 Ok(())
             }
             Err(error) => {
@@ -264,8 +269,9 @@ impl Writer {
                     (lane.loaded, WINDOW - lane.ready.len())
                 };
                 let rows = self.store()?.rows(class, after, room)?;
-                let (run, file) = (self.run.clone(), self.file.1);
+                let run = self.run.clone();
                 let mut waiting = self.shared.lock();
+                let file = waiting.file;
                 let lane = waiting.lane(class);
                 lane.loaded =
                     if rows.len() < room { lane.stored } else { rows.last().map_or(0, |row| row.ordinal) };
@@ -401,17 +407,18 @@ fn entry(row: Row, run: &str, file: u64) -> Entry {
 }
 
 impl Waiting {
-    /// `writing` stands on the disk, `gone` does not any more.
-    fn written(&mut self, writing: Writing, gone: &[Ordinal], file: u64) {
+    /// `writing` stands on the disk, some of it as before, `gone` does not any more.
+    fn written(&mut self, writing: Writing, gone: &[Ordinal], there: &BTreeSet<Ordinal>) {
+        let file = self.file;
         for class in [Class::Alert, Class::Detection] {
             let lane = self.lane(class);
             for ordinal in gone {
-                lane.rows -= u64::from(lane.settled.remove(ordinal));
+                lane.rows = lane.rows.saturating_sub(u64::from(lane.settled.remove(ordinal)));
             }
         }
         for (class, ordinal, mut entry) in writing {
             let lane = self.lane(class);
-            lane.rows += 1;
+            lane.rows += u64::from(!there.contains(&ordinal));
             entry.stored = Some(file);
             // A lane with nothing left on the disk only passes straight on; otherwise the row waits its turn there.
             // One that came back from an older file has its own, lower, ordinal and goes first.
@@ -428,5 +435,134 @@ impl Waiting {
         self.lanes().iter().all(|lane| lane.fresh.is_empty() && lane.settled.is_empty())
             && self.seen.is_empty()
             && self.facts.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    fn writer(path: &std::path::Path, run: &str, time: &Arc<std::sync::Mutex<Duration>>) -> Writer {
+        let shared = Arc::new(Shared::new());
+        let time = Arc::clone(time);
+        let clock = shared.continued(Arc::new(move || *time.lock().expect("a time")));
+        let limits = Limits { max_bytes: 1 << 24, max_age: 30 * DAY, memory: 10_000 };
+        Writer::open(shared, clock, limits, run.into(), path.into()).expect("a writer")
+    }
+
+    fn put(writer: &Writer, topics: &[&str]) {
+        for topic in topics {
+            let message = Message { topic: (*topic).into(), payload: Bytes::new(), class: Class::Detection };
+            writer.shared.lock().put(message, (writer.clock)(), writer.limits.memory);
+        }
+    }
+
+    fn take(writer: &mut Writer) -> Option<(super::super::Place, Message, super::super::Sent)> {
+        writer.step().expect("the disk takes it");
+        writer.shared.lock().take(super::super::Rules { undurable: true, all: true })
+    }
+
+    fn topics(writer: &mut Writer) -> Vec<String> {
+        let mut topics = Vec::new();
+        while let Some((place, message, sent)) = take(writer) {
+            writer.shared.lock().settle(&place, &sent);
+            topics.push(message.topic);
+        }
+        topics
+    }
+
+    fn damaged(writer: &mut Writer) {
+        let path = writer.path.clone();
+        writer.fail(&StoreError::Damaged { path, reason: "as a test".into() });
+    }
+
+    #[test]
+    fn a_file_that_is_opened_anew_makes_nothing_older() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let time = Arc::new(std::sync::Mutex::new(40 * DAY));
+        let mut writer = writer(&folder.path().join("outbox.sqlite"), "run", &time);
+        put(&writer, &["a", "b"]);
+        writer.step().expect("written");
+        *time.lock().expect("a time") = 60 * DAY;
+        for _ in 0..3 {
+            // As after so many failures in a row.
+            writer.failures = REOPEN;
+            writer.kept_house = None;
+            writer.step().expect("opened anew");
+            assert_eq!((writer.clock)(), 60 * DAY);
+        }
+        assert!(writer.shared.lock().counts.dropped.is_empty());
+        assert_eq!(topics(&mut writer), ["a", "b"]);
+    }
+
+    #[test]
+    fn what_memory_holds_of_a_file_that_broke_is_written_to_the_next() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("outbox.sqlite");
+        let mut writer = writer(&path, "run", &Arc::default());
+        put(&writer, &["sent", "lost on the way", "waiting", "waiting too"]);
+        let (sent, lost) = (take(&mut writer).expect("an event"), take(&mut writer).expect("an event"));
+        damaged(&mut writer);
+        writer.step().expect("a new file");
+        assert!(path.with_file_name("outbox.sqlite.damaged-1").exists());
+        // The row of what is acknowledged now stands in the old file alone.
+        writer.shared.lock().settle(&sent.0, &sent.2);
+        writer.shared.lock().put_back(&lost.0, lost.2, lost.1);
+        assert_eq!(topics(&mut writer), ["lost on the way", "waiting", "waiting too"]);
+        writer.step().expect("deleted");
+        let waiting = writer.shared.lock();
+        assert!(waiting.is_empty() && waiting.counts.dropped.is_empty(), "{waiting:?}");
+    }
+
+    #[test]
+    fn events_decided_before_the_file_of_an_earlier_run_appears_come_after_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mounted = folder.path().join("mounted");
+        let mut earlier = writer(&mounted.join("outbox.sqlite"), "earlier", &Arc::default());
+        put(&earlier, &["1", "2", "3"]);
+        earlier.step().expect("written");
+        drop(earlier);
+        // Where the disk is to be mounted there is no folder yet.
+        let point = folder.path().join("point");
+        std::fs::write(&point, "").expect("write");
+        let mut writer = writer(&point.join("outbox.sqlite"), "run", &Arc::default());
+        put(&writer, &["arrives", "comes back", "4", "5"]);
+        let take_from_memory = |writer: &Writer| {
+            let taken = writer.shared.lock().take(super::super::Rules { undurable: true, all: true });
+            taken.expect("an event")
+        };
+        let (arrives, back) = (take_from_memory(&writer), take_from_memory(&writer));
+        std::fs::remove_file(&point).expect("remove");
+        std::fs::rename(&mounted, &point).expect("mounted");
+        writer.step().expect("the file");
+        writer.shared.lock().settle(&arrives.0, &arrives.2);
+        writer.shared.lock().put_back(&back.0, back.2, back.1);
+        assert_eq!(topics(&mut writer), ["1", "2", "3", "comes back", "4", "5"]);
+        writer.step().expect("deleted");
+        let waiting = writer.shared.lock();
+        assert!(waiting.is_empty() && waiting.counts.dropped.is_empty(), "{waiting:?}");
+    }
+
+    #[test]
+    fn an_event_that_stands_there_already_is_counted_once() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut writer = writer(&folder.path().join("outbox.sqlite"), "run", &Arc::default());
+        put(&writer, &["a", "b"]);
+        let (writing, batch) = writer.gather();
+        // The disk has it, and told of a failure.
+        writer.store().expect("open").commit(&batch).expect("written");
+        for (class, ordinal, entry) in writing {
+            let mut waiting = writer.shared.lock();
+            waiting.lane(class).writing = 0;
+            waiting.lane(class).fresh.insert(ordinal, entry);
+        }
+        writer.try_open().expect("opened anew");
+        assert_eq!(topics(&mut writer), ["a", "b"]);
+        writer.step().expect("deleted");
+        assert_eq!(writer.shared.lock().detections.rows, 0);
     }
 }

@@ -6,7 +6,7 @@ mod field;
 use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 
-use field::{Broker, Flaw, Listener, Node, Office, SmallDisk, fieldmark, free_port, wait_for_port};
+use field::{Broker, Flaw, Gate, Listener, Node, Office, SmallDisk, fieldmark, free_port, wait_for_port};
 use serde_json::Value;
 
 /// An update in seconds: a short shadow and a short probation.
@@ -106,7 +106,9 @@ fn a_rollout_that_is_called_off_begins_no_further_node_and_leaves_the_others_as_
     let nodes = ["n1", "n2", "n3"].map(|name| running(&office, &listener, name, QUICK));
     office.release(1, Flaw::None, 0);
     let driver = office.roll_out("toy@1.1.0", &["--stages", "1,100", "--hold", "5m"]);
+    let begun = std::time::Instant::now();
     let first = loop {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(120), "no node was confirmed");
         let found = nodes.iter().position(|node| node.phase() == "confirmed");
         if let Some(found) = found {
             break found;
@@ -130,6 +132,36 @@ fn a_rollout_that_is_called_off_begins_no_further_node_and_leaves_the_others_as_
     for node in &nodes {
         wait_answers(&listener, &node.name, "1.2.0");
     }
+}
+
+#[test]
+fn a_driver_whose_link_was_down_does_not_undo_what_was_decided_meanwhile() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let office = Office::new(port);
+    let listener = Listener::start(port, "311");
+    let nodes = ["n1", "n2", "n3"].map(|name| running(&office, &listener, name, QUICK));
+    office.release(1, Flaw::None, 0);
+    let gate = Gate::new(port, 0, 0);
+    gate.open();
+    let over = format!("mqtt://127.0.0.1:{}", gate.port);
+    let driver = office.roll_out_over(&over, "toy@1.1.0", &["--stages", "1,100", "--hold", "3s"]);
+    listener.wait_long("fieldmark/fleet/g/desired", |heard| {
+        heard.last().is_some_and(|text| parsed(text)["well_since"].is_string())
+    });
+    gate.close();
+    let aborted = office.rollout("abort");
+    assert_eq!(aborted.code, Some(0), "{aborted:?}");
+    // The stage has been well for long enough.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    gate.open();
+    let output = driver.wait();
+    assert_eq!(output.code, Some(1), "whoever drives it is told: {output:?}");
+    let state = |text: &String| parsed(text)["state"].as_str().map(str::to_owned);
+    let written: Vec<_> = listener.on("fieldmark/fleet/g/desired").iter().filter_map(state).collect();
+    assert_eq!(written.last().map(String::as_str), Some("aborted"), "{written:?}");
+    let one = |node: &&Node| node.phase() == "confirmed";
+    assert_eq!(nodes.iter().filter(one).count(), 1, "no further node began");
 }
 
 #[test]
@@ -244,6 +276,54 @@ fn a_release_needs_as_many_keys_as_the_root_says_and_those_of_openssl_count() {
     // A key that has no say is refused, and the keys that have one can be looked up.
     let refused = fieldmark(&["release", "refresh", &repository, "--key", &office.text("stranger.pem")]);
     assert!(refused.err.contains("`fieldmark release verify` lists the keys of each role"), "{refused:?}");
+}
+
+#[test]
+fn a_release_that_is_cut_anew_is_whole_on_the_broker() {
+    let port = free_port();
+    let _broker = Broker::start(port);
+    let office = Office::new(port);
+    let listener = Listener::start(port, "311");
+    let _node = running(&office, &listener, "n1", QUICK);
+    let file = office.package(field::Toy { version: (1, 1, 0), flaw: Flaw::None, filler: 200_000 });
+    office.release_file(&file, &["--chunk", "16384"]);
+    office.release_file(&file, &["--chunk", "65536"]);
+    office.release_file(&file, &["--chunk", "32768"]);
+    let output = office.roll_out("toy@1.1.0", &AT_ONCE).wait();
+    assert_eq!(output.code, Some(0), "{output:?}");
+    wait_answers(&listener, "n1", "1.1.0");
+    // What was beyond the last chunk is taken back; a broker forgets what is empty.
+    let late = Listener::start(port, "311");
+    late.wait_subscribed(port);
+    let number = |(topic, _): (String, String)| {
+        let (_, number) = topic.strip_prefix("fieldmark/release/targets/")?.split_once('/')?;
+        number.parse::<u64>().ok()
+    };
+    let size = std::fs::metadata(&file).expect("a package").len();
+    let wanted: std::collections::BTreeSet<u64> = (0..size.div_ceil(32_768)).collect();
+    let held = || late.all().into_iter().filter_map(number).collect::<std::collections::BTreeSet<u64>>();
+    let begun = std::time::Instant::now();
+    while held() != wanted {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(20), "{:?} of {wanted:?}", held());
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_broker_that_takes_no_message_of_that_size_is_told_of() {
+    let port = free_port();
+    let text = format!("listener {port} 127.0.0.1\nallow_anonymous true\nmax_packet_size 65536\n");
+    let _broker = Broker::with(port, &text);
+    let office = Office::new(port);
+    let file = office.package(field::Toy { version: (1, 1, 0), flaw: Flaw::None, filler: 200_000 });
+    let (repository, targets, online, broker) =
+        (office.repository(), office.text("targets.pem"), office.text("online.pem"), office.broker());
+    let add = ["release", "add", &repository, &file, "--key", &targets, "--key", &online];
+    let refused = fieldmark(&[&add[..], &["--broker", &broker]].concat());
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("the broker takes messages of at most 65536 bytes"), "{refused:?}");
+    assert!(refused.err.contains("--chunk"), "what to do: {refused:?}");
+    office.release_file(&file, &["--chunk", "32768"]);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fieldmark_models::package::Sha256Digest;
 
-use super::line::{Happening, Line, NotDelivered, Receipt};
+use super::line::{BrokerLimits, Happening, Line, NotDelivered, PACKET_OVERHEAD, Receipt};
 use super::outbox::Delivery;
 use crate::release::{
     ChunkIndex, MAX_FILE, METADATA_FILTER, Repository, TIMESTAMP, chunk_topic, hex, index_topic,
@@ -44,6 +44,19 @@ pub enum DepotError {
         /// What it said.
         reason: String,
     },
+    /// The broker takes no message of that size.
+    #[error(
+        "the broker takes messages of at most {allowed} bytes, and {topic} needs {size}: raise its limit (mosquitto's \
+         max_packet_size), or add the release with a smaller --chunk"
+    )]
+    TooLarge {
+        /// Topic of the message.
+        topic: String,
+        /// Bytes of the packet.
+        size: usize,
+        /// Most that it takes.
+        allowed: usize,
+    },
     /// No line any more.
     #[error("the line to the broker was closed")]
     Closed,
@@ -70,6 +83,8 @@ pub struct Depot {
 struct Held {
     metadata: BTreeSet<String>,
     indexes: HashMap<Sha256Digest, ChunkIndex>,
+    /// Largest packet the broker takes, bytes.
+    max_packet: usize,
 }
 
 impl Depot {
@@ -109,29 +124,36 @@ impl Depot {
     }
 
     /// Puts on the broker what is not there, and takes back what is no longer released. Goes on over lost
-    /// connections; `tell` hears how far it is.
+    /// connections; `tell` hears how far it is. With `again`, everything is put there: a chunk that the broker lost, or that was
+    /// written over, shows in no index.
     ///
     /// # Errors
     /// If a file cannot be read or the broker refuses a message.
-    pub async fn publish(&self, line: &mut Line, tell: &mut dyn FnMut(Progress)) -> Result<(), DepotError> {
+    pub async fn publish(
+        &self,
+        line: &mut Line,
+        again: bool,
+        tell: &mut dyn FnMut(Progress),
+    ) -> Result<(), DepotError> {
         let held = survey(line).await?;
-        let missing = |index: &ChunkIndex| held.indexes.get(&index.sha256) != Some(index);
+        let missing = |index: &ChunkIndex| again || held.indexes.get(&index.sha256) != Some(index);
         let targets: Vec<_> = self.targets.iter().filter(|(_, index)| missing(index)).collect();
-        let gone: Vec<_> = held
-            .indexes
-            .values()
-            .filter(|index| !self.targets.iter().any(|(_, own)| own == *index))
-            .collect();
+        let gone = self.gone(&held);
         let stale: Vec<_> = held.metadata.iter().filter(|file| !self.metadata.contains(file)).collect();
         let chunks = |indexes: &mut dyn Iterator<Item = &ChunkIndex>| {
             indexes.map(|index| index.chunks.len() + 1).sum::<usize>()
         };
         let all = chunks(&mut targets.iter().map(|(_, index)| index))
-            + chunks(&mut gone.iter().copied())
+            + gone.len()
             + self.metadata.len()
             + stale.len();
-        let mut sending =
-            Sending { line, waiting: VecDeque::new(), progress: Progress { done: 0, all }, tell };
+        let mut sending = Sending {
+            line,
+            max_packet: held.max_packet,
+            waiting: VecDeque::new(),
+            progress: Progress { done: 0, all },
+            tell,
+        };
         for (path, index) in targets {
             let bytes = Bytes::from(read(path)?);
             for number in 0..index.chunks.len() {
@@ -159,19 +181,31 @@ impl Depot {
         for file in stale {
             sending.send(metadata_topic(file), Bytes::new()).await?;
         }
-        for index in gone {
-            sending.send(index_topic(index.sha256), Bytes::new()).await?;
-            for number in 0..index.chunks.len() {
-                sending.send(chunk_topic(index.sha256, number), Bytes::new()).await?;
-            }
+        for topic in gone {
+            sending.send(topic, Bytes::new()).await?;
         }
         sending.flush().await
+    }
+
+    /// Topics of what is not released any more, and of chunks beyond the last of a target that was cut anew.
+    fn gone(&self, held: &Held) -> Vec<String> {
+        let mut topics = Vec::new();
+        for index in held.indexes.values() {
+            let own = self.targets.iter().find(|(_, own)| own.sha256 == index.sha256);
+            let kept = own.map_or(0, |(_, own)| own.chunks.len());
+            if own.is_none() {
+                topics.push(index_topic(index.sha256));
+            }
+            topics.extend((kept..index.chunks.len()).map(|number| chunk_topic(index.sha256, number)));
+        }
+        topics
     }
 }
 
 /// Sends with a window, again what a lost connection took.
 struct Sending<'a> {
     line: &'a mut Line,
+    max_packet: usize,
     waiting: VecDeque<(String, Bytes, Receipt)>,
     progress: Progress,
     tell: &'a mut dyn FnMut(Progress),
@@ -186,6 +220,10 @@ impl Sending<'_> {
     }
 
     async fn hand_over(&mut self, topic: String, payload: Bytes) -> Result<(), DepotError> {
+        let (size, allowed) = (topic.len() + payload.len() + PACKET_OVERHEAD, self.max_packet);
+        if size > allowed {
+            return Err(DepotError::TooLarge { topic, size, allowed });
+        }
         let receipt = self.line.sender().publish(&topic, payload.clone(), Delivery::AtLeastOnce, true).await;
         self.waiting.push_back((topic, payload, receipt.ok_or(DepotError::Closed)?));
         Ok(())
@@ -205,7 +243,11 @@ impl Sending<'_> {
             tokio::select! {
                 outcome = &mut receipt => break outcome,
                 happening = self.line.next() => match happening {
-                    Some(_) => {}
+                    Some(Happening::Connected(limits)) => self.max_packet = most(limits),
+                    Some(Happening::Lost(lost)) => {
+                        tracing::warn!("no connection to the broker: {}; trying again", lost.reason);
+                    }
+                    Some(Happening::Message(_)) => {}
                     None => return Err(DepotError::Closed),
                 },
             }
@@ -222,6 +264,10 @@ impl Sending<'_> {
     }
 }
 
+fn most(limits: BrokerLimits) -> usize {
+    limits.max_packet.map_or(usize::MAX, |most| most as usize)
+}
+
 /// What the broker holds of a repository, payloads of targets aside.
 async fn survey(line: &mut Line) -> Result<Held, DepotError> {
     let (mut held, mut subscribed) = (Held::default(), false);
@@ -230,7 +276,8 @@ async fn survey(line: &mut Line) -> Result<Held, DepotError> {
         match tokio::time::timeout(patience, line.next()).await {
             Err(_) => return Ok(held),
             Ok(None) => return Err(DepotError::Closed),
-            Ok(Some(Happening::Connected(_))) => {
+            Ok(Some(Happening::Connected(limits))) => {
+                held.max_packet = most(limits);
                 subscribed = true;
                 line.sender().subscribe(METADATA_FILTER).await;
                 line.sender().subscribe(targets_filter()).await;

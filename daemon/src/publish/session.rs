@@ -10,7 +10,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::connection::Connection;
-use super::line::{BrokerLimits, Happening, Incoming, Line, LineError, Manner, NotDelivered, Sender};
+use super::line::{
+    BrokerLimits, Happening, Incoming, Line, LineError, Manner, NotDelivered, PACKET_OVERHEAD, Sender,
+};
 use super::messages::status;
 use super::outbox::{Class, Delivery, Loss, Message, Outbox, Place, Sent};
 use super::pace::Pace;
@@ -21,8 +23,6 @@ use crate::config::{MqttConfig, NodeName};
 const COMMANDS: usize = 32;
 /// Of the patience of a stop, as long as it is worth to wait for a broker that is away.
 const PATIENCE_WHILE_AWAY: f64 = 0.25;
-/// Bytes of a packet that are neither topic nor payload, at most.
-const PACKET_OVERHEAD: usize = 32;
 
 /// The MQTT client identifier of `node`.
 #[must_use]

@@ -86,8 +86,15 @@ impl Shelf {
 /// A client for mirrors.
 #[must_use]
 pub fn web_agent() -> ureq::Agent {
-    let config =
-        ureq::Agent::config_builder().timeout_connect(Some(PATIENCE)).timeout_recv_response(Some(PATIENCE));
+    patient(PATIENCE)
+}
+
+fn patient(patience: Duration) -> ureq::Agent {
+    // Of a body, each read for itself: slow links may take as long as they need, a dead one not.
+    let config = ureq::Agent::config_builder()
+        .timeout_connect(Some(patience))
+        .timeout_recv_response(Some(patience))
+        .timeout_per_read(Some(patience));
     ureq::Agent::new_with_config(config.build())
 }
 
@@ -142,4 +149,29 @@ fn get(agent: &ureq::Agent, url: &Url) -> Result<Bytes, TransportError> {
 
 fn whole(bytes: Bytes) -> TransportStream {
     Box::pin(futures::stream::once(std::future::ready(Ok(bytes))))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn a_mirror_that_falls_silent_in_the_middle_of_a_file_is_given_up() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let silent = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nthe beginning").expect("sent");
+            // Until the other end is gone.
+            let _ = std::io::copy(&mut stream, &mut std::io::sink());
+        });
+        let agent = patient(Duration::from_millis(300));
+        let response = agent.get(format!("http://127.0.0.1:{port}/")).call().expect("headers");
+        let error = response.into_body().read_to_vec().expect_err("silence").to_string();
+        assert!(error.contains("timeout"), "{error}");
+        drop(agent);
+        silent.join().expect("no panic");
+    }
 }

@@ -225,9 +225,16 @@ impl Truster {
 }
 
 impl Trusted {
-    /// The release with this digest.
+    /// `release`, if it is listed as it is said to be. The same bytes may be listed under other names and versions too: a
+    /// configuration that was good is released anew to go back to it.
     #[must_use]
-    pub fn find(&self, sha256: Sha256Digest) -> Option<&Listed> {
+    pub fn find(&self, release: &Release) -> Option<&Listed> {
+        self.releases.iter().find(|listed| listed.release == *release)
+    }
+
+    /// A release with this digest.
+    #[must_use]
+    pub fn with_digest(&self, sha256: Sha256Digest) -> Option<&Listed> {
         self.releases.iter().find(|listed| listed.release.sha256 == sha256)
     }
 
@@ -300,4 +307,32 @@ fn explained(error: &Error, now: jiff::Timestamp) -> TrustError {
 fn is_mismatch(error: &tough::TransportError) -> bool {
     let cause = std::error::Error::source(error);
     cause.is_some_and(|cause| cause.downcast_ref::<Error>().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_releases_with_the_same_bytes_the_one_that_is_meant_is_found() {
+        let sha256: Sha256Digest = "ab".repeat(32).parse().expect("a digest");
+        let release = |minor| Release {
+            kind: ReleaseKind::Config,
+            name: "dusk".into(),
+            version: semver::Version::new(1, minor, 0),
+            sha256,
+            size: 10,
+        };
+        let listed =
+            |minor| Listed { release: release(minor), target: format!("dusk-1.{minor}.0.toml"), index: None };
+        let now = jiff::Timestamp::now();
+        for order in [[0, 2], [2, 0]] {
+            let releases = order.map(listed).into();
+            let trusted = Trusted { releases, version: 1, expires: now, roles: Vec::new() };
+            for minor in order {
+                assert_eq!(trusted.find(&release(minor)).map(|found| &found.release), Some(&release(minor)));
+            }
+            assert!(trusted.find(&release(1)).is_none() && trusted.with_digest(sha256).is_some());
+        }
+    }
 }

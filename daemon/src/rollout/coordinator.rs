@@ -18,6 +18,8 @@ use crate::release::ReleaseKind;
 const QUIET: Duration = Duration::from_millis(700);
 /// For so long a broker is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A fleet that is never quiet has told the most of itself after so long.
+const BUSY: Duration = Duration::from_secs(5);
 /// Between two looks at the clock.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -35,12 +37,44 @@ pub enum CoordinatorError {
     Refused(String, String),
 }
 
+/// What the present connection has told of what the broker keeps. What was known before it was cut may not hold any more.
+#[derive(Debug, Clone, Copy)]
+enum Told {
+    /// Nothing yet, since then.
+    Nothing(Instant),
+    /// What the group is to run, and at the second moment the last of everything else.
+    Desired(Instant, Instant),
+}
+
+impl Told {
+    /// Something was told; `desired` says whether it was what the group is to run.
+    fn note(&mut self, desired: bool) {
+        let now = Instant::now();
+        *self = match *self {
+            Self::Nothing(_) if desired => Self::Desired(now, now),
+            Self::Nothing(since) => Self::Nothing(since),
+            Self::Desired(since, _) => Self::Desired(since, now),
+        };
+    }
+
+    /// Whether nothing more of it is to be expected.
+    fn all(self) -> bool {
+        matches!(self, Self::Desired(since, last) if last.elapsed() >= QUIET || since.elapsed() >= BUSY)
+    }
+
+    /// Whether the group is to run nothing any more.
+    fn is_nothing(self) -> bool {
+        matches!(self, Self::Nothing(since) if since.elapsed() > PATIENCE)
+    }
+}
+
 /// A group, as the broker knows it.
 pub struct Coordinator {
     line: Line,
     group: String,
     kind: ReleaseKind,
     connected: bool,
+    told: Told,
     /// Every node that was heard of, members or not.
     heard: Fleet,
     /// What the group is to run.
@@ -59,9 +93,16 @@ impl Coordinator {
         group: &str,
     ) -> Result<Self, CoordinatorError> {
         let line = Line::open(mqtt, manner)?;
-        let mut own =
-            Self { line, group: group.into(), kind, connected: false, heard: Fleet::new(), desired: None };
         let begun = Instant::now();
+        let mut own = Self {
+            line,
+            group: group.into(),
+            kind,
+            connected: false,
+            told: Told::Nothing(begun),
+            heard: Fleet::new(),
+            desired: None,
+        };
         loop {
             let patience = if own.connected { QUIET } else { PATIENCE };
             match tokio::time::timeout(patience, own.next()).await {
@@ -93,6 +134,7 @@ impl Coordinator {
         match self.line.next().await {
             Some(Happening::Connected(_)) => {
                 self.connected = true;
+                self.told = Told::Nothing(Instant::now());
                 let desired = desired_topic(self.kind, &self.group);
                 let states = format!("fieldmark/+/{}/state", self.kind.name());
                 for filter in [desired.as_str(), "fieldmark/+/status", states.as_str()] {
@@ -111,7 +153,9 @@ impl Coordinator {
     }
 
     fn note(&mut self, topic: &str, payload: &Bytes) {
-        if topic == desired_topic(self.kind, &self.group) {
+        let desired = topic == desired_topic(self.kind, &self.group);
+        self.told.note(desired);
+        if desired {
             self.desired = serde_json::from_slice(payload).ok();
             return;
         }
@@ -133,24 +177,45 @@ impl Coordinator {
     /// # Errors
     /// If the broker refuses.
     pub async fn put(&mut self, desired: Desired) -> Result<(), CoordinatorError> {
+        while !self.try_put(&desired).await? {}
+        self.told.note(true);
+        self.desired = Some(desired);
+        Ok(())
+    }
+
+    /// Writes it once; whether it arrived, as far as is known.
+    async fn try_put(&mut self, desired: &Desired) -> Result<bool, CoordinatorError> {
         let topic = desired_topic(self.kind, &self.group);
-        let payload = Bytes::from(serde_json::to_vec(&desired).unwrap_or_default());
-        loop {
-            let sent = self.line.sender().publish(&topic, payload.clone(), Delivery::AtLeastOnce, true).await;
-            let Some(mut receipt) = sent else { return Err(CoordinatorError::Away) };
-            let outcome = loop {
-                tokio::select! {
-                    outcome = &mut receipt => break outcome,
-                    () = self.next() => {}
-                }
-            };
-            match outcome {
-                Ok(()) => {
-                    self.desired = Some(desired);
-                    return Ok(());
-                }
-                Err(NotDelivered::Lost) => {}
-                Err(NotDelivered::Refused(reason)) => return Err(CoordinatorError::Refused(topic, reason)),
+        let payload = Bytes::from(serde_json::to_vec(desired).unwrap_or_default());
+        let sent = self.line.sender().publish(&topic, payload, Delivery::AtLeastOnce, true).await;
+        let Some(mut receipt) = sent else { return Err(CoordinatorError::Away) };
+        let outcome = loop {
+            tokio::select! {
+                outcome = &mut receipt => break outcome,
+                () = self.next() => {}
+            }
+        };
+        match outcome {
+            Ok(()) => Ok(true),
+            Err(NotDelivered::Lost) => Ok(false),
+            Err(NotDelivered::Refused(reason)) => Err(CoordinatorError::Refused(topic, reason)),
+        }
+    }
+
+    /// Writes the `next` stage. Where the connection was cut meanwhile it is looked at anew whether it is still the next; where
+    /// somebody wrote something else meanwhile, that holds.
+    async fn step(&mut self, next: Desired) -> Result<(), CoordinatorError> {
+        let before = self.desired.clone();
+        if !self.try_put(&next).await? {
+            self.told = Told::Nothing(Instant::now());
+            return Ok(());
+        }
+        match self.desired.take() {
+            Some(other) if Some(&other) != before.as_ref() && other != next => self.put(other).await,
+            _ => {
+                self.told.note(true);
+                self.desired = Some(next);
+                Ok(())
             }
         }
     }
@@ -164,7 +229,10 @@ impl Coordinator {
         tell: &mut dyn FnMut(&Desired, &Fleet),
     ) -> Result<Option<Desired>, CoordinatorError> {
         loop {
-            let Some(desired) = self.desired.clone() else { return Ok(None) };
+            let Some(desired) = self.desired.clone().filter(|_| !self.connected || !self.told.is_nothing())
+            else {
+                return Ok(None);
+            };
             let fleet = self.fleet();
             tell(&desired, &fleet);
             // Another state may have been written by somebody else.
@@ -172,9 +240,10 @@ impl Coordinator {
                 return Ok(Some(desired));
             }
             if self.connected
+                && self.told.all()
                 && let Some(next) = advance(&desired, &fleet, jiff::Timestamp::now())
             {
-                self.put(next).await?;
+                self.step(next).await?;
                 continue;
             }
             let _ = tokio::time::timeout(TICK, self.next()).await;

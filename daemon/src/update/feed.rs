@@ -205,7 +205,9 @@ impl Feed {
         };
         self.drop_asked(&topic).await;
         found.filter(|payload| !payload.is_empty()).ok_or_else(|| {
-            FeedError::Missing(format!("the broker does not keep {topic}; publish the repository again"))
+            FeedError::Missing(format!(
+                "the broker does not keep {topic}; publish the repository again, with --again"
+            ))
         })
     }
 
@@ -261,7 +263,7 @@ impl Feed {
                 Err(_) => {
                     let first = open.values().min().copied().unwrap_or_default();
                     break Err(FeedError::Missing(format!(
-                        "the broker does not keep chunk {first}; publish the repository again"
+                        "the broker does not keep chunk {first}; publish the repository again, with --again"
                     )));
                 }
             };

@@ -98,10 +98,15 @@ impl Office {
 
     /// `fieldmark rollout start`, in the background.
     pub fn roll_out(&self, release: &str, more: &[&str]) -> Driver {
-        let (broker, root) = (self.broker(), self.root());
+        self.roll_out_over(&self.broker(), release, more)
+    }
+
+    /// The same over another way to the broker.
+    pub fn roll_out_over(&self, broker: &str, release: &str, more: &[&str]) -> Driver {
+        let root = self.root();
         let mut command = Command::new(env!("CARGO_BIN_EXE_fieldmark"));
         command
-            .args(["rollout", "start", release, "--group", "g", "--broker", &broker, "--root", &root])
+            .args(["rollout", "start", release, "--group", "g", "--broker", broker, "--root", &root])
             .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());

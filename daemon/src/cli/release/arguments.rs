@@ -191,6 +191,9 @@ pub(super) struct SignArguments {
 pub(super) struct PublishArguments {
     /// Folder of the repository.
     pub(super) folder: PathBuf,
+    /// Send everything, also what the broker seems to have: after a chunk was lost there or written over.
+    #[arg(long)]
+    pub(super) again: bool,
     #[command(flatten)]
     pub(super) broker: BrokerArguments,
 }

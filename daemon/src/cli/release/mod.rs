@@ -60,7 +60,7 @@ pub(super) fn execute(arguments: &ReleaseArguments) -> Result<(), Failure> {
         ReleaseCommand::Publish(arguments) => {
             let repository =
                 Repository::open(&arguments.folder, Expiries::default(), jiff::Timestamp::now())?;
-            publish(&repository, &arguments.broker)
+            publish(&repository, &arguments.broker, arguments.again)
         }
         ReleaseCommand::Verify(arguments) => verify(arguments),
     }
@@ -111,12 +111,12 @@ fn told(outcome: &Outcome) -> Result<(), Failure> {
 fn concluded(repository: &Repository, outcome: &Outcome, to: &OptionalBroker) -> Result<(), Failure> {
     told(outcome)?;
     match (outcome, to.given()) {
-        (Outcome::Complete, Some(broker)) => publish(repository, &broker),
+        (Outcome::Complete, Some(broker)) => publish(repository, &broker, false),
         _ => Ok(()),
     }
 }
 
-fn publish(repository: &Repository, broker: &BrokerArguments) -> Result<(), Failure> {
+fn publish(repository: &Repository, broker: &BrokerArguments, again: bool) -> Result<(), Failure> {
     let depot = Depot::of(repository)?;
     let mqtt = settings(broker)?;
     let threads = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -124,7 +124,7 @@ fn publish(repository: &Repository, broker: &BrokerArguments) -> Result<(), Fail
         let mut line = Line::open(&mqtt, &passing_by("release"))?;
         let mut last = Progress { done: 0, all: 0 };
         depot
-            .publish(&mut line, &mut |progress| {
+            .publish(&mut line, again, &mut |progress| {
                 // A line a tenth: it is read in logs as well.
                 if progress.done * 10 / progress.all.max(1) != last.done * 10 / last.all.max(1) {
                     eprintln!("{} of {} messages", progress.done, progress.all);

@@ -39,6 +39,9 @@ pub struct Manner {
     pub resume: bool,
 }
 
+/// What a packet has beside topic and payload, bytes, at most.
+pub(super) const PACKET_OVERHEAD: usize = 32;
+
 /// What a broker allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BrokerLimits {

@@ -80,7 +80,16 @@ fn certificates_in(mqtt: &MqttConfig, folder: Option<&Path>) -> Result<Option<Ce
             read("mqtt.cert_file", &certificate, "give this node's certificate in PEM")?,
             read("mqtt.key_file", &key, "give the key of mqtt.cert_file in PEM")?,
         )),
-        _ => None,
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(half("a certificate", "its key: set mqtt.key_file, or fill the credential mqtt-key"));
+        }
+        (None, Some(_)) => {
+            return Err(half(
+                "a key",
+                "its certificate: set mqtt.cert_file, or fill the credential mqtt-cert",
+            ));
+        }
     };
     Ok(Some(Certificates { authority, own }))
 }
@@ -97,6 +106,12 @@ fn credentials_in(mqtt: &MqttConfig, folder: Option<&Path>) -> Result<Option<(St
     let username = match (&mqtt.username, given(USERNAME)) {
         (Some(username), _) => username.clone(),
         (None, Some(path)) => first_line("the credential mqtt-username", &path, advice)?,
+        (None, None) if mqtt.password_file.is_some() || given(PASSWORD).is_some() => {
+            return Err(half(
+                "a password",
+                "a user name: set mqtt.username, or fill the credential mqtt-username",
+            ));
+        }
         (None, None) => return Ok(None),
     };
     let password = match (&mqtt.password_file, given(PASSWORD)) {
@@ -105,6 +120,10 @@ fn credentials_in(mqtt: &MqttConfig, folder: Option<&Path>) -> Result<Option<(St
         (None, None) => String::new(),
     };
     Ok(Some((username, password)))
+}
+
+fn half(given: &str, missing: &str) -> LineError {
+    LineError::Options(format!("there is {given} and not {missing}"))
 }
 
 fn first_line(key: &'static str, path: &Path, advice: &'static str) -> Result<String, LineError> {
@@ -138,6 +157,18 @@ mod tests {
         assert_eq!(found(""), Some(("pond".into(), "secret".into())));
         assert_eq!(found("username = \"me\""), Some(("me".into(), "secret".into())));
         assert_eq!(credentials_in(&mqtt(""), None).expect("none"), None);
+    }
+
+    #[test]
+    fn half_of_a_pair_is_an_error() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join(PASSWORD), "secret\n").expect("write");
+        let error = credentials_in(&mqtt(""), Some(folder.path())).expect_err("half").to_string();
+        assert!(
+            error.contains("a password and not a user name") && error.contains("mqtt-username"),
+            "{error}"
+        );
+        assert!(credentials_in(&mqtt("username = \"me\""), Some(folder.path())).is_ok());
     }
 
     #[test]

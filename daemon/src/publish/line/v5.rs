@@ -126,7 +126,8 @@ pub(super) async fn subscribe(client: &AsyncClient, filter: &str) -> Option<Rece
 fn is_unreadable(error: &ConnectionError) -> bool {
     match error {
         ConnectionError::MqttState(StateError::Deserialization(wrong)) => {
-            !matches!(wrong, mqttbytes::Error::Io(_))
+            // What this end sends and the broker would not take is no message that came.
+            !matches!(wrong, mqttbytes::Error::Io(_) | mqttbytes::Error::OutgoingPacketTooLarge { .. })
         }
         _ => false,
     }

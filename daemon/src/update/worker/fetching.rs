@@ -22,12 +22,15 @@ impl Worker {
     pub(super) async fn listed(&mut self, release: &Release) -> Result<Listed, TrustError> {
         let now = jiff::Timestamp::now();
         let known = self.trusted.as_ref();
-        if !known.is_some_and(|trusted| trusted.expires > now && trusted.find(release.sha256).is_some()) {
+        if !known.is_some_and(|trusted| trusted.expires > now && trusted.find(release).is_some()) {
             self.trusted = None;
             self.trusted = Some(self.trust().await?);
         }
-        match self.trusted.as_ref().and_then(|trusted| trusted.find(release.sha256)) {
-            Some(listed) if listed.release == *release => Ok(listed.clone()),
+        let trusted = self.trusted.as_ref();
+        if let Some(listed) = trusted.and_then(|trusted| trusted.find(release)) {
+            return Ok(listed.clone());
+        }
+        match trusted.and_then(|trusted| trusted.with_digest(release.sha256)) {
             Some(listed) => Err(TrustError::Refused(format!(
                 "{release} is wanted, and {} with {} bytes was signed",
                 listed.release, listed.release.size

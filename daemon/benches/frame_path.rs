@@ -88,7 +88,7 @@ fn main() {
         let bytes = std::fs::read(std::path::Path::new(&folder).join(name)).expect("a frame from the script");
         let layout = Layout::new(format, width, height, 0, Colour::default());
         let frames = if width > 2000 { 10 } else { 60 };
-        let reduction = views().reduction(FractionBox::FRAME, width, height);
+        let reduction = views().reduction(FractionBox::FRAME, None, (width, height));
         let reduced = measure(&bytes, layout, reduction, frames);
         let whole = measure(&bytes, layout, 1, frames);
         let gate = measure_gate(&bytes, layout, if format == PixelFormat::Mjpg { frames } else { 300 });

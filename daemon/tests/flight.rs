@@ -362,7 +362,7 @@ fn fly(
     for frame in seen {
         while let Some((arrived, message)) = coming.next_if(|(arrived, _)| *arrived <= frame.t + 0.15) {
             let mut poses = poses.lock().expect("no panic");
-            meaning.hear(1, &message, at(arrived), &mut |moment, report| poses.put(moment, report));
+            meaning.hear((1, 1), &message, at(arrived), &mut |moment, report| poses.put(moment, report));
         }
         let moment = at(frame.t);
         let framed = locator.frame(optical, moment, SIZE);

@@ -1,4 +1,4 @@
-//! The taxa of the day: every track counts once, for what it was last told to be.
+//! The taxa of the day: every track that began in it counts once, for what it was last told to be.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::publish::messages::Detection;
 use crate::track::EventType;
 
-/// Tracks remembered while they go on; of more the oldest counts for what it was.
-const OPEN: usize = 64;
+/// Tracks remembered while they go on; of more the oldest counts for what it was when it was forgotten.
+const OPEN: usize = 8192;
 /// Taxa in one day, after which no further ones are begun.
 const MOST: usize = 2000;
 
@@ -34,7 +34,19 @@ pub struct Day {
     /// By the key of the taxon.
     pub taxa: BTreeMap<String, SeenTaxon>,
     #[serde(skip)]
-    open: BTreeMap<(String, u64), String>,
+    open: BTreeMap<(String, u64), Open>,
+    /// Who is in `open`, by when.
+    #[serde(skip)]
+    order: BTreeMap<u64, (String, u64)>,
+    #[serde(skip)]
+    begun: u64,
+}
+
+/// A track that goes on.
+#[derive(Debug, Clone)]
+struct Open {
+    taxon: String,
+    order: u64,
 }
 
 impl Day {
@@ -49,10 +61,16 @@ impl Day {
         }
         let key = (detection.camera.clone(), detection.track.id);
         let before = self.open.remove(&key);
+        if let Some(before) = &before {
+            self.order.remove(&before.order);
+        } else if detection.kind != EventType::New {
+            // It was counted, on an earlier day or before it was forgotten.
+            return;
+        }
         let taxon = &detection.taxon;
-        if before.as_deref() != Some(&taxon.id) {
+        if before.as_ref().is_none_or(|before| before.taxon != taxon.id) {
             if let Some(before) = before
-                && let Some(seen) = self.taxa.get_mut(&before)
+                && let Some(seen) = self.taxa.get_mut(&before.taxon)
             {
                 seen.tracks = seen.tracks.saturating_sub(1);
             }
@@ -68,9 +86,13 @@ impl Day {
         }
         self.taxa.retain(|_, seen| seen.tracks > 0);
         if detection.kind != EventType::End {
-            self.open.insert(key, taxon.id.clone());
-            while self.open.len() > OPEN {
-                self.open.pop_first();
+            self.begun += 1;
+            self.order.insert(self.begun, key.clone());
+            self.open.insert(key, Open { taxon: taxon.id.clone(), order: self.begun });
+            while self.open.len() > OPEN
+                && let Some((_, oldest)) = self.order.pop_first()
+            {
+                self.open.remove(&oldest);
             }
         }
     }

@@ -16,6 +16,16 @@ use crate::publish::outbox::{Class, Message, Outbox};
 /// How far a measured cut-off may be from the one in force and still speak for it.
 const NEAR: f64 = 0.05;
 
+/// A camera whose days are looked at.
+pub struct Watched {
+    /// Its name.
+    pub name: String,
+    /// Where its drift is published.
+    pub topic: String,
+    /// Whether answers are those of tracks, of which none is "an organism".
+    pub tracked: bool,
+}
+
 /// Who looks.
 pub struct DriftWatch {
     /// What is gathered.
@@ -26,8 +36,8 @@ pub struct DriftWatch {
     pub outbox: Arc<Outbox>,
     /// Name of the node.
     pub node: String,
-    /// Names and topics of the cameras.
-    pub cameras: Vec<(String, String)>,
+    /// The cameras, in the observer's order.
+    pub cameras: Vec<Watched>,
     /// Where what is usual is kept over a restart.
     pub file: Option<PathBuf>,
 }
@@ -38,13 +48,14 @@ impl DriftWatch {
         self.recall();
         loop {
             self.observer.drift_is_due().await;
-            for (number, (camera, topic)) in self.cameras.iter().enumerate() {
+            for (number, watched) in self.cameras.iter().enumerate() {
+                let camera = &watched.name;
                 let Some(gathered) = self.observer.gathered(number) else { continue };
                 if gathered.learned {
                     self.keep();
                 }
                 let Some(day) = &gathered.due else { continue };
-                let drift = self.judge(camera, &gathered, day);
+                let drift = self.judge(watched, &gathered, day);
                 if drift.state == DriftState::Departed {
                     tracing::warn!(
                         camera,
@@ -53,16 +64,16 @@ impl DriftWatch {
                     );
                 }
                 let payload = serde_json::to_vec(&drift).unwrap_or_default().into();
-                self.outbox.put(Message { topic: topic.clone(), payload, class: Class::State });
+                self.outbox.put(Message { topic: watched.topic.clone(), payload, class: Class::State });
                 self.observer.drift(number, drift);
             }
         }
     }
 
-    fn judge(&self, camera: &str, gathered: &Gathered, today: &Summary) -> Drift {
+    fn judge(&self, watched: &Watched, gathered: &Gathered, today: &Summary) -> Drift {
         let vocabulary = self.vocabulary.load();
         let point = point_of(&vocabulary.calibration, gathered.usual.terms.threshold);
-        let package = point.map(|point| mix_of(point, vocabulary.calibration.n()));
+        let package = point.map(|point| mix_of(point, vocabulary.calibration.n(), watched.tracked));
         let usual = &gathered.usual;
         let Departure { reasons } = departure(today, package.as_ref(), usual);
         let mix = Mix::of(&today.answers, 1.0);
@@ -77,7 +88,7 @@ impl DriftWatch {
         Drift {
             v: VERSION,
             node: self.node.clone(),
-            camera: camera.into(),
+            camera: watched.name.clone(),
             time: wire_time(jiff::Timestamp::now()),
             day: gathered.day.map(|day| day.to_string()).unwrap_or_default(),
             state: if reasons.is_empty() { DriftState::Usual } else { DriftState::Departed },
@@ -96,8 +107,8 @@ impl DriftWatch {
         let Ok(text) = std::fs::read(file) else { return };
         match serde_json::from_slice::<BTreeMap<String, Usual>>(&text) {
             Ok(mut kept) => {
-                for (number, (camera, _)) in self.cameras.iter().enumerate() {
-                    if let Some(usual) = kept.remove(camera) {
+                for (number, watched) in self.cameras.iter().enumerate() {
+                    if let Some(usual) = kept.remove(&watched.name) {
                         self.observer.recall_usual(number, usual);
                     }
                 }
@@ -108,9 +119,8 @@ impl DriftWatch {
 
     fn keep(&self) {
         let Some(file) = &self.file else { return };
-        let known = |(number, (camera, _)): (usize, &(String, String))| {
-            Some((camera.clone(), self.observer.usual(number)?))
-        };
+        let known =
+            |(number, watched): (usize, &Watched)| Some((watched.name.clone(), self.observer.usual(number)?));
         let known: BTreeMap<_, _> = self.cameras.iter().enumerate().filter_map(known).collect();
         let text = serde_json::to_vec(&known).unwrap_or_default();
         let written = atomic_write_file::AtomicWriteFile::open(file).and_then(|mut open| {
@@ -130,8 +140,16 @@ fn point_of(calibration: &Calibration, threshold: f64) -> Option<&Point> {
     nearest.filter(|point| off(point) <= NEAR)
 }
 
-fn mix_of(point: &Point, pictures: u64) -> Mix {
-    Mix { weight: number(pictures), shares: point.ranks.clone() }
+/// What `pictures` were answered at `point`; of `tracked` cameras less those that were answered "an organism".
+fn mix_of(point: &Point, pictures: u64, tracked: bool) -> Mix {
+    let mut mix = Mix { weight: number(pictures), shares: point.ranks.clone() };
+    let root = if tracked { mix.shares.remove("root").unwrap_or_default() } else { 0.0 };
+    let rest = 1.0 - root;
+    if rest > 0.0 {
+        mix.weight *= rest;
+        mix.shares.values_mut().for_each(|share| *share /= rest);
+    }
+    mix
 }
 
 fn figures(answers: &Answers, looks: Option<&Looks>) -> DriftFigures {
@@ -152,4 +170,37 @@ fn rounded_shares(shares: &BTreeMap<String, f64>) -> BTreeMap<String, f64> {
 
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use fieldmark_models::specificity::Threshold;
+
+    use super::*;
+
+    #[test]
+    fn a_track_is_never_an_organism_and_so_none_of_the_mix_it_is_held_against_is() {
+        let threshold = Threshold::new(0.6).expect("a threshold");
+        let point = Point {
+            target: 0.9,
+            threshold,
+            exact: threshold,
+            average: threshold,
+            confident: threshold,
+            accuracy: 0.9,
+            accuracy_low: 0.8,
+            accuracy_high: 0.95,
+            mean_depth: 4.0,
+            ranks: [("root", 0.2), ("genus", 0.2), ("species", 0.6)]
+                .map(|(rank, share)| (rank.into(), share))
+                .into(),
+        };
+        let all = mix_of(&point, 100, false);
+        assert_eq!((all.weight, &all.shares), (100.0, &point.ranks));
+        let named = mix_of(&point, 100, true);
+        let near = |rank: &str, share: f64| (named.shares[rank] - share).abs() < 1e-12;
+        assert!(
+            named.weight == 80.0 && near("genus", 0.25) && near("species", 0.75) && named.shares.len() == 2
+        );
+    }
 }

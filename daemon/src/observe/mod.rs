@@ -15,7 +15,7 @@ mod tally;
 mod tracks;
 
 pub use day::{Day, SeenTaxon};
-pub use drift_watch::DriftWatch;
+pub use drift_watch::{DriftWatch, Watched};
 pub use observer::{Observer, Reported};
 pub use scene::{Scene, Viewer};
 pub use seen::{Seen, SeenRegion, Sketch, Way};

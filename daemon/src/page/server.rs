@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
-use axum::http::header::SET_COOKIE;
+use axum::http::header::{CONNECTION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
@@ -66,6 +66,7 @@ pub(crate) async fn serve(
         .with_state(Arc::clone(&guarding));
     let routes = entrance
         .merge(routes)
+        .layer(axum::middleware::from_fn(whole))
         .layer(axum::middleware::from_fn_with_state(guarding, guard))
         .layer(DefaultBodyLimit::max(BODY));
     let (stop, stopped) = watch::channel(false);
@@ -110,6 +111,16 @@ async fn accept(listener: TcpListener, routes: Router, most: usize, mut stopped:
 /// The routes, told where the connection comes from.
 fn tower_service(routes: Router, peer: Peer) -> TowerToHyperService<Router> {
     TowerToHyperService::new(routes.layer(Extension(peer)))
+}
+
+/// A request with its body: one that does not come in time would hold its place for ever.
+async fn whole(request: Request, next: axum::middleware::Next) -> Response {
+    let (head, body) = request.into_parts();
+    match tokio::time::timeout(HEADERS, axum::body::to_bytes(body, BODY)).await {
+        Ok(Ok(body)) => next.run(Request::from_parts(head, body.into())).await,
+        Ok(Err(_)) => StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => (StatusCode::REQUEST_TIMEOUT, [(CONNECTION, "close")]).into_response(),
+    }
 }
 
 #[derive(Deserialize)]

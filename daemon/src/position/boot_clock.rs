@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 /// Messages whose delay is compared.
 const WINDOW: usize = 128;
-/// Messages come a little out of order; a sender that counts back further has started anew.
-const BACK: f64 = 1.0;
+/// No message comes so late, in seconds: a sender that counts back further has started anew.
+const BACK: f64 = 30.0;
+/// Messages come out of order, between others that did not; so many in a row that count back, by more than a second, are a sender
+/// that has started anew.
+const IN_A_ROW: u32 = 5;
 
 /// Maps a sender's seconds to moments here. The message that was least on its way says how the clocks stand, so one
 /// that comes late still gets the moment it speaks of.
@@ -16,6 +19,8 @@ pub struct BootClock {
     /// Our seconds less the sender's, for the last messages.
     offsets: VecDeque<f64>,
     latest: f64,
+    /// Messages in a row that count back.
+    behind: u32,
 }
 
 impl BootClock {
@@ -23,9 +28,10 @@ impl BootClock {
     pub fn moment(&mut self, boot_s: f64, arrived: Instant) -> Instant {
         let begun = *self.begun.get_or_insert(arrived);
         let ours = arrived.saturating_duration_since(begun).as_secs_f64();
-        if boot_s < self.latest - BACK {
+        self.behind = if boot_s < self.latest - 1.0 { self.behind + 1 } else { 0 };
+        if self.behind >= IN_A_ROW || boot_s < self.latest - BACK {
             self.offsets.clear();
-            self.latest = boot_s;
+            (self.latest, self.behind) = (boot_s, 0);
         }
         self.latest = self.latest.max(boot_s);
         if self.offsets.len() >= WINDOW {
@@ -50,12 +56,21 @@ mod tests {
             let (moment, wanted) = (moment.duration_since(begin).as_secs_f64(), ms as f64 / 1e3);
             (moment - wanted).abs()
         };
-        // The sender started 100 s before us; messages take 10 to 40 ms, one of them 3 s.
-        for (sent, delay) in [(0, 40), (100, 10), (200, 30), (300, 3000), (400, 12)] {
+        // The sender started 100 s before us; messages take 10 to 40 ms, two of them 1.2 and 3 s. In the order in which they arrive.
+        let sent = (0..50).map(|number| (number * 100, 10 + number * 7 % 30));
+        let mut messages: Vec<(u64, u64)> = sent.chain([(250, 1200), (350, 3000)]).collect();
+        messages.sort_by_key(|(sent, delay)| sent + delay);
+        for (sent, delay) in messages {
             let moment = clock.moment(100.0 + sent as f64 / 1e3, at(sent + delay));
             assert!(off(moment, sent) < 0.045, "{sent}: {}", off(moment, sent));
         }
         let restarted = clock.moment(0.5, at(10_000));
         assert!(off(restarted, 10_000) < 0.001);
+        // Once more, before it had run for long.
+        clock.moment(5.0, at(14_500));
+        for number in 0..10 {
+            let moment = clock.moment(0.1 * number as f64, at(20_000 + 100 * number));
+            assert!(number < 5 || off(moment, 20_000 + 100 * number) < 0.001, "{number}");
+        }
     }
 }

@@ -100,9 +100,9 @@ struct Viewed<'a> {
 }
 
 impl Viewed<'_> {
-    /// How much smaller a frame of this size may be decoded for views of `part`.
-    fn reduction(self, part: FractionBox, (width, height): (u32, u32)) -> u32 {
-        let reduction = |views: &ViewSet| views.reduction(part, width, height);
+    /// How much smaller a frame of this size may be decoded for views of `part`, or of its `focus`.
+    fn reduction(self, part: FractionBox, focus: Option<FractionBox>, size: (u32, u32)) -> u32 {
+        let reduction = |views: &ViewSet| views.reduction(part, focus, size);
         self.shadow.map_or(u32::MAX, reduction).min(reduction(self.live))
     }
 }
@@ -599,8 +599,8 @@ impl Divided {
         if regions.is_empty() && !wanted {
             return Err(Undivided::Still);
         }
-        let reductions = regions.iter().map(|region| viewed.reduction(region.part, size));
-        let reduction = reductions.min().unwrap_or_else(|| viewed.reduction(part, size));
+        let reductions = regions.iter().map(|region| viewed.reduction(region.part, region.focus, size));
+        let reduction = reductions.min().unwrap_or_else(|| viewed.reduction(part, None, size));
         Ok((decoder.decode(frame, reduction).map_err(Undivided::Damaged)?, regions))
     }
 }

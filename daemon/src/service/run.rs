@@ -22,8 +22,7 @@ use crate::command::{Desk, Ending, Equipment, Kept, Settings, SettingsCell, Voca
 use crate::config::{CameraConfig, Config, GroundConfig, PositionConfig, PositionSource, Written};
 use crate::decide::Decider;
 use crate::flight::LogWriter;
-use crate::observe::DriftWatch;
-use crate::observe::Observer;
+use crate::observe::{DriftWatch, Observer, Watched};
 use crate::page::PageError;
 use crate::page::node::{Machine, NodePage, Sources};
 use crate::position::source::PositionThread;
@@ -250,8 +249,10 @@ fn drift_watch(
     observer: &Arc<Observer>,
     vocabulary: &VocabularyCell,
 ) -> DriftWatch {
-    let camera = |camera: &crate::config::CameraConfig| {
-        (camera.name.as_str().to_owned(), node.topics().drift(&camera.name))
+    let camera = |camera: &crate::config::CameraConfig| Watched {
+        name: camera.name.as_str().to_owned(),
+        topic: node.topics().drift(&camera.name),
+        tracked: camera.tracks.is_some(),
     };
     let name = config.node.as_str();
     DriftWatch {

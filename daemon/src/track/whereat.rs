@@ -7,6 +7,11 @@ use crate::region::Region;
 const JUMP: f64 = 2.0;
 /// However often an organism is seen, tiles of a frame do not tell its place better than to this share of their side.
 const LEAST_SPREAD: f64 = 0.25;
+/// Places of tiles on the ground that are told apart: with so many, a place is known to [`LEAST_SPREAD`].
+const PLACES: usize = 16;
+/// Sightings whose middles are nearer than this share of their reach are of one place: where in it the organism is, the second of them
+/// does not tell.
+const SAME: f64 = 0.5;
 
 /// The place of one sighting, or of all sightings of a track.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +24,10 @@ pub struct Whereat {
 }
 
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a place of its own would be an allocation for every region of a frame"
+)]
 enum Plane {
     /// The middle, half its sides, and whether the box was drawn around the organism.
     Frame {
@@ -29,12 +38,47 @@ enum Plane {
     Ground(Mean),
 }
 
+/// Where regions lay that an organism is somewhere in.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Place {
+    /// The mean of their middles.
+    at: Geodetic,
+    /// One over the variance of that along an axis, as far as it differs from frame to frame, square metres.
+    drawn: f64,
+    /// The variance of where in the region the organism is, which stays the same however often it is seen from here.
+    spread: f64,
+}
+
+impl Place {
+    fn new(sighted: &Sighted) -> Self {
+        // Anywhere within reach: a uniform error.
+        let spread = (sighted.reach[0].powi(2) + sighted.reach[1].powi(2)) / 6.0;
+        Self { at: sighted.at, drawn: 1.0 / sighted.drawn_m.powi(2).max(1e-4), spread }
+    }
+
+    fn variance(&self) -> f64 {
+        self.spread + 1.0 / self.drawn
+    }
+
+    fn add(&mut self, other: &Self) {
+        let drawn = self.drawn + other.drawn;
+        let share = other.drawn / drawn;
+        let (east, north) = self.at.to(other.at);
+        self.at = self.at.moved(east * share, north * share);
+        self.spread += (other.spread - self.spread) * share;
+        self.drawn = drawn;
+    }
+}
+
 /// A mean of places, each weighed by how well it is known.
 #[derive(Debug, Clone, PartialEq)]
 struct Mean {
     at: Geodetic,
     /// One over the variance of the mean along an axis, square metres.
     weight: f64,
+    /// The first `known` of them.
+    places: [Place; PLACES],
+    known: usize,
     /// The last sighting's reach east and north, metres.
     reach: [f64; 2],
     shared_m: f64,
@@ -46,11 +90,12 @@ struct Mean {
 
 impl Mean {
     fn new(sighted: &Sighted) -> Self {
-        // The organism may be anywhere within reach: a uniform error.
-        let spread = (sighted.reach[0].powi(2) + sighted.reach[1].powi(2)) / 6.0;
+        let place = Place::new(sighted);
         Self {
             at: sighted.at,
-            weight: 1.0 / (spread + sighted.drawn_m.powi(2)).max(1e-4),
+            weight: 1.0 / place.variance(),
+            places: [place; PLACES],
+            known: 1,
             reach: sighted.reach,
             shared_m: sighted.shared_m,
             drawn_m: sighted.drawn_m,
@@ -61,13 +106,38 @@ impl Mean {
     }
 
     fn add(&mut self, other: &Self) {
-        let weight = self.weight + other.weight;
-        let share = other.weight / weight;
-        let (east, north) = self.at.to(other.at);
-        self.at = self.at.moved(east * share, north * share);
+        let seen = other.places[0];
+        let apart = |place: &Place| {
+            let (east, north) = place.at.to(seen.at);
+            (east.abs() / other.reach[0].max(1e-9)).max(north.abs() / other.reach[1].max(1e-9))
+        };
+        let known = &mut self.places[..self.known];
+        let nearest = known.iter_mut().min_by(|one, two| apart(one).total_cmp(&apart(two)));
+        match nearest {
+            Some(place) if apart(place) < SAME || self.known == PLACES => place.add(&seen),
+            _ => {
+                self.places[self.known] = seen;
+                self.known += 1;
+            }
+        }
+        let share = other.weight / (self.weight + other.weight);
         self.shared_m += (other.shared_m - self.shared_m) * share;
-        (self.weight, self.reach, self.drawn_m) = (weight, other.reach, other.drawn_m);
+        self.settle();
+        (self.reach, self.drawn_m) = (other.reach, other.drawn_m);
         (self.alt_agl_m, self.age_ms, self.method) = (other.alt_agl_m, other.age_ms, other.method);
+    }
+
+    /// The mean of the places.
+    fn settle(&mut self) {
+        let (mut weight, mut off) = (0.0, (0.0, 0.0));
+        for place in &self.places[..self.known] {
+            let own = 1.0 / place.variance();
+            let (east, north) = self.at.to(place.at);
+            weight += own;
+            off = (off.0 + east * own, off.1 + north * own);
+        }
+        self.at = self.at.moved(off.0 / weight, off.1 / weight);
+        self.weight = weight;
     }
 
     fn position(&self) -> Position {
@@ -217,6 +287,29 @@ mod tests {
         let off = HERE.metres_to(Geodetic { lat: position.lat, lon: position.lon });
         assert!(off < 0.6 && position.accuracy_m < 2.2 && position.accuracy_m > off, "{off} {position:?}");
         assert_eq!(tree.away(&ground(6.0, 0.0, 2.0)), None);
+    }
+
+    #[test]
+    fn a_camera_that_hovers_knows_a_place_no_better_for_looking_long() {
+        let mut tree = ground(0.0, 0.0, 2.0);
+        let accuracy = |whereat: &Whereat| match whereat.position() {
+            Some(Ok(position)) => position.accuracy_m,
+            other => panic!("{other:?}"),
+        };
+        let once = accuracy(&tree);
+        for number in 0..300 {
+            // It drifts by a few centimetres, and the fix is drawn anew.
+            tree.add(&ground(0.02 * f64::from(number % 5), -0.03 * f64::from(number % 3), 2.0));
+        }
+        assert!((accuracy(&tree) / once - 1.0).abs() < 0.02, "{} {once}", accuracy(&tree));
+        // Two tiles in turns are two places, however often.
+        let mut tiles = ground(-1.0, 0.0, 2.0);
+        (0..300).for_each(|number| tiles.add(&ground(if number % 2 == 0 { 1.0 } else { -1.0 }, 0.0, 2.0)));
+        assert!(
+            accuracy(&tiles) > 0.7 * once && accuracy(&tiles) < 0.8 * once,
+            "{} {once}",
+            accuracy(&tiles)
+        );
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub struct Gathered {
     /// Whether what is usual became known just now.
     pub learned: bool,
     begun: Option<Timestamp>,
+    /// The day of the pictures: they go on where nothing is answered.
+    looks_day: Option<Date>,
 }
 
 impl Gathered {
@@ -65,6 +67,13 @@ impl Gathered {
 
     /// Takes a picture in, seen at `now`.
     pub(in crate::observe) fn looked(&mut self, look: Look, now: Timestamp, spread: Duration) {
+        let day = now.to_zoned(TimeZone::UTC).date();
+        if self.looks_day != Some(day) && self.today.looks.bright >= USUAL.1 {
+            self.today.looks = Looks::default();
+        }
+        if self.today.looks.bright == 0 {
+            self.looks_day = Some(day);
+        }
         self.today.looks.add(look);
         if is_due_of_looks(self.today.looks.bright) {
             self.due = Some(self.today.clone());
@@ -86,7 +95,7 @@ impl Gathered {
         if self.today.answers.count == 0 || (enough && self.day != Some(day)) {
             self.day = Some(day);
             if enough {
-                self.today = Summary::default();
+                self.today.answers = Answers::default();
             }
         }
     }

@@ -12,7 +12,7 @@ use turbojpeg::{Compressor, Image, PixelFormat as Pixels, Subsamp};
 
 use super::Sources;
 use crate::capture::{Frame, FrameDecoder, FrameImage};
-use crate::config::PageConfig;
+use crate::config::{PageConfig, PixelFormat as Format};
 use crate::observe::{Scene, Viewer};
 use crate::page::{Viewers, Viewing};
 
@@ -167,7 +167,7 @@ async fn develop(feed: Arc<Feed>, width: u32, compressed: Arc<AtomicU64>) {
                 let jpeg = if feed.scene.viewers() > 0 { jpeg } else { Bytes::new() };
                 feed.latest.send_replace(Shown { jpeg, frame: number, decided });
             }
-            Err(reason) => tracing::debug!(camera = feed.name, "no live picture: {reason}"),
+            Err(reason) => tracing::warn!(camera = feed.name, "no live picture: {reason}"),
         }
     }
 }
@@ -188,18 +188,24 @@ impl Developer {
     }
 
     /// By how much each side may be divided so that the width asked for is left.
-    fn reduction(&self, wide: u32) -> u32 {
-        [8, 4, 2].into_iter().find(|reduction| wide / reduction >= self.width).unwrap_or(1)
+    fn reduction(&self, frame: &Frame) -> u32 {
+        let (wide, high) = frame.size();
+        // A JPEG is made smaller whatever its sides are; all else in whole blocks of pixels.
+        let compressed =
+            matches!(&frame.image, FrameImage::Raw { layout, .. } if layout.format == Format::Mjpg);
+        let fits = |&reduction: &u32| {
+            let whole = wide.is_multiple_of(reduction) && high.is_multiple_of(reduction);
+            wide / reduction >= self.width && (compressed || whole)
+        };
+        [8, 4, 2].into_iter().find(fits).unwrap_or(1)
     }
 
     fn jpeg(&mut self, frame: &Frame) -> Result<Bytes, String> {
-        let reduction = self.reduction(frame.size().0);
+        let reduction = self.reduction(frame);
         let decoded;
         let (pixels, wide, high) = match &frame.image {
             FrameImage::Raw { bytes, layout }
-                if layout.format == crate::config::PixelFormat::Rgb3
-                    && reduction == 1
-                    && layout.stride == layout.row_bytes() =>
+                if layout.format == Format::Rgb3 && reduction == 1 && layout.stride == layout.row_bytes() =>
             {
                 (bytes.as_slice(), layout.width, layout.height)
             }

@@ -1,5 +1,6 @@
 //! What an autopilot's messages mean.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use mavlink::dialects::ardupilotmega::{GimbalDeviceFlags, GpsFixType, MavBool, MavMessage};
@@ -15,7 +16,8 @@ const UNIX_FROM: u64 = 1_000_000_000_000_000;
 pub struct MavlinkMeaning {
     wanted: Option<u32>,
     system: Option<u32>,
-    clock: BootClock,
+    /// Of every component: a gimbal's counts from its own start.
+    clocks: BTreeMap<u8, BootClock>,
     /// What the receiver said of its fix; nothing yet.
     has_fix: Option<bool>,
     /// Seconds from 1970 to the autopilot's start.
@@ -39,19 +41,31 @@ impl MavlinkMeaning {
         Self { wanted: wanted.map(u32::from), ..Self::default() }
     }
 
-    /// Takes in a message of `system` that arrived at `arrived`.
-    #[expect(deprecated, reason = "older gimbals say MOUNT_ORIENTATION and nothing else")]
-    pub fn hear(&mut self, system: u32, message: &MavMessage, arrived: Instant, put: Put<'_>) {
+    /// Takes in a message of a `component` of `system` that arrived at `arrived`.
+    pub fn hear(
+        &mut self,
+        (system, component): (u32, u8),
+        message: &MavMessage,
+        arrived: Instant,
+        put: Put<'_>,
+    ) {
         if self.wanted.is_none() && matches!(message, MavMessage::GLOBAL_POSITION_INT(_)) {
             self.system.get_or_insert(system);
         }
         if self.wanted.or(self.system).is_some_and(|one| one != system) {
             return;
         }
+        let mut clock = self.clocks.remove(&component).unwrap_or_default();
+        self.mean(message, arrived, &mut clock, put);
+        self.clocks.insert(component, clock);
+    }
+
+    #[expect(deprecated, reason = "older gimbals say MOUNT_ORIENTATION and nothing else")]
+    fn mean(&mut self, message: &MavMessage, arrived: Instant, clock: &mut BootClock, put: Put<'_>) {
         let boot = |clock: &mut BootClock, ms: u32| clock.moment(f64::from(ms) / 1e3, arrived);
         match message {
             MavMessage::GLOBAL_POSITION_INT(m) => {
-                let moment = boot(&mut self.clock, m.time_boot_ms);
+                let moment = boot(clock, m.time_boot_ms);
                 // Before its first fix an autopilot tells of the Gulf of Guinea.
                 let known = self.has_fix.unwrap_or(true) && (m.lat, m.lon) != (0, 0);
                 self.velocity = Some((f64::from(m.vy) / 100.0, f64::from(m.vx) / 100.0));
@@ -84,15 +98,12 @@ impl MavlinkMeaning {
                 }
             }
             MavMessage::ATTITUDE(m) => {
-                put(
-                    boot(&mut self.clock, m.time_boot_ms),
-                    Report::Attitude(attitude(m.roll, m.pitch, m.yaw)),
-                );
+                put(boot(clock, m.time_boot_ms), Report::Attitude(attitude(m.roll, m.pitch, m.yaw)));
             }
             MavMessage::MOUNT_ORIENTATION(m) => {
                 let attitude = Attitude::degrees(m.roll.into(), m.pitch.into(), m.yaw.into());
                 let gimbal = Gimbal { attitude, yaw_from_nose: true };
-                put(boot(&mut self.clock, m.time_boot_ms), Report::Gimbal(gimbal));
+                put(boot(clock, m.time_boot_ms), Report::Gimbal(gimbal));
             }
             MavMessage::MOUNT_STATUS(m) => {
                 let hundredths = |angle: i32| f64::from(angle) / 100.0;
@@ -109,11 +120,11 @@ impl MavlinkMeaning {
                     m.flags.contains(earth) || (!m.flags.contains(vehicle) && m.flags.contains(lock));
                 if let Some(attitude) = from_quaternion(m.q) {
                     let gimbal = Gimbal { attitude, yaw_from_nose: !to_north };
-                    put(boot(&mut self.clock, m.time_boot_ms), Report::Gimbal(gimbal));
+                    put(boot(clock, m.time_boot_ms), Report::Gimbal(gimbal));
                 }
             }
             MavMessage::SYSTEM_TIME(m) => {
-                let moment = boot(&mut self.clock, m.time_boot_ms);
+                let moment = boot(clock, m.time_boot_ms);
                 if m.time_unix_usec >= UNIX_FROM {
                     self.started = Some(m.time_unix_usec as f64 / 1e6 - f64::from(m.time_boot_ms) / 1e3);
                     let time = i64::try_from(m.time_unix_usec).ok();
@@ -122,9 +133,9 @@ impl MavlinkMeaning {
                     }
                 }
             }
-            MavMessage::CAMERA_TRIGGER(m) => put(self.released(m.time_usec, arrived), Report::Trigger),
+            MavMessage::CAMERA_TRIGGER(m) => put(self.released(m.time_usec, arrived, clock), Report::Trigger),
             MavMessage::CAMERA_FEEDBACK(m) => {
-                let moment = self.released(m.time_usec, arrived);
+                let moment = self.released(m.time_usec, arrived, clock);
                 put(moment, Report::Trigger);
                 let heights = [m.alt_msl, m.alt_rel].map(f64::from);
                 if let Some(fix) = self.pictured((m.lat, m.lng), heights) {
@@ -136,7 +147,7 @@ impl MavlinkMeaning {
             // A camera that says it failed has no frame. Whether its orientation is the camera's, as it should be, or
             // the vehicle's, depends on who fills it in: ATTITUDE and gimbals say which.
             MavMessage::CAMERA_IMAGE_CAPTURED(m) if m.capture_result == MavBool::MAV_BOOL_TRUE => {
-                let moment = boot(&mut self.clock, m.time_boot_ms);
+                let moment = boot(clock, m.time_boot_ms);
                 put(moment, Report::Trigger);
                 let heights = [m.alt, m.relative_alt].map(|millimetres| f64::from(millimetres) / 1e3);
                 if let Some(fix) = self.pictured((m.lat, m.lon), heights) {
@@ -156,11 +167,11 @@ impl MavlinkMeaning {
     }
 
     /// The moment of a release told in microseconds since the autopilot's start or since 1970.
-    fn released(&mut self, microseconds: u64, arrived: Instant) -> Instant {
+    fn released(&self, microseconds: u64, arrived: Instant, clock: &mut BootClock) -> Instant {
         let seconds = microseconds as f64 / 1e6;
         match (microseconds >= UNIX_FROM, self.started) {
-            (false, _) => self.clock.moment(seconds, arrived),
-            (true, Some(started)) if seconds > started => self.clock.moment(seconds - started, arrived),
+            (false, _) => clock.moment(seconds, arrived),
+            (true, Some(started)) if seconds > started => clock.moment(seconds - started, arrived),
             (true, _) => arrived,
         }
     }
@@ -187,7 +198,7 @@ mod tests {
 
     use mavlink::dialects::ardupilotmega::{
         ATTITUDE_DATA, CAMERA_FEEDBACK_DATA, CAMERA_IMAGE_CAPTURED_DATA, CAMERA_TRIGGER_DATA,
-        GLOBAL_POSITION_INT_DATA, GPS_RAW_INT_DATA, SYSTEM_TIME_DATA,
+        GIMBAL_DEVICE_ATTITUDE_STATUS_DATA, GLOBAL_POSITION_INT_DATA, GPS_RAW_INT_DATA, SYSTEM_TIME_DATA,
     };
 
     use super::*;
@@ -211,7 +222,8 @@ mod tests {
 
         fn hear(&mut self, system: u32, message: &MavMessage, ms: u32) {
             let (arrived, buffer) = (self.at(ms), &mut self.buffer);
-            self.meaning.hear(system, message, arrived, &mut |moment, report| buffer.put(moment, report));
+            self.meaning
+                .hear((system, 1), message, arrived, &mut |moment, report| buffer.put(moment, report));
         }
     }
 
@@ -234,6 +246,24 @@ mod tests {
         let pose = autopilot.buffer.at(autopilot.at(110)).expect("a pose");
         assert!((pose.fix.at.lat - 47.0).abs() < 1e-9);
         assert_eq!(pose.fix.above_home_m, Some(40.0));
+    }
+
+    #[test]
+    fn a_gimbal_that_started_earlier_does_not_move_what_the_autopilot_tells() {
+        let mut autopilot = Autopilot::new();
+        for ms in (1000..2000).step_by(100) {
+            autopilot.hear(1, &position(ms, 470_000_000 + ms.cast_signed()), ms + 10);
+            let orientation = MavMessage::GIMBAL_DEVICE_ATTITUDE_STATUS(GIMBAL_DEVICE_ATTITUDE_STATUS_DATA {
+                time_boot_ms: ms + 800,
+                q: [1.0, 0.0, 0.0, 0.0],
+                ..Default::default()
+            });
+            let (arrived, buffer) = (autopilot.at(ms + 10), &mut autopilot.buffer);
+            let mut put = |moment, report| buffer.put(moment, report);
+            autopilot.meaning.hear((1, 154), &orientation, arrived, &mut put);
+        }
+        let pose = autopilot.buffer.at(autopilot.at(1910)).expect("a pose");
+        assert!((pose.fix.at.lat - degrees(470_001_900)).abs() < 1e-7, "{pose:?}");
     }
 
     #[test]

@@ -118,7 +118,9 @@ impl Listening {
                 Ok((header, message)) => {
                     heard = Instant::now();
                     let sent = self.sent(heard);
-                    self.put(|put| meaning.hear(header.system_id, &message, sent, put));
+                    self.put(|put| {
+                        meaning.hear((header.system_id, header.component_id), &message, sent, put);
+                    });
                 }
                 Err(MessageReadError::Io(error)) if is_pause(&error) => self.check_silence(heard)?,
                 Err(MessageReadError::Io(error)) => return Err(error),

@@ -3,6 +3,7 @@
 
 mod temperature;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -31,8 +32,8 @@ pub struct Recalibration {
 
 impl Recalibration {
     /// Asks the model of `package` about every one of `photos` and calibrates on the answers. A photograph of a
-    /// species the model does not know counts as one of its lowest ancestor that it does. `done` is called after
-    /// each photograph.
+    /// species the model does not know counts as one of its lowest ancestor that it does; one that is labelled above species is
+    /// left out, for nobody knows what it would make right. `done` is called after each photograph.
     ///
     /// # Errors
     /// If a photograph cannot be read, the model does not run, or there are too few.
@@ -42,25 +43,31 @@ impl Recalibration {
         settings: &Settings,
         done: impl Fn(),
     ) -> anyhow::Result<Self> {
+        let judged = |photo: &&Photo| photo.is_judged(package.taxonomy());
+        let photos: Vec<&Photo> = photos.iter().filter(judged).collect();
         let onnx = package.file(MODEL).unwrap_or_default();
         let runner = Runner::new(onnx, package.views())?;
         let mut renderer = ViewRenderer::new();
         let mut answers = Vec::with_capacity(photos.len());
-        for photo in photos {
+        for photo in &photos {
             let probabilities = runner.run(&read(&photo.path)?, &mut renderer)?;
             // Logits but for a constant, which softmax does not see.
             let logits: Vec<f32> = probabilities.iter().map(|p| p.max(SMALLEST).ln()).collect();
             answers.push((logits, photo.lowest_known(package.taxonomy())));
             done();
         }
+        let mut individuals: HashMap<&str, usize> = HashMap::new();
+        for (number, photo) in photos.iter().enumerate() {
+            individuals.entry(&photo.individual).or_insert(number);
+        }
         let cases: Vec<Case<'_>> = answers
             .iter()
-            .zip(photos)
+            .zip(&photos)
             .map(|((logits, truth), photo)| Case {
                 taxonomy: package.taxonomy(),
                 logits,
                 truth: *truth,
-                group: group(photos, photo),
+                group: individuals[photo.individual.as_str()],
             })
             .collect();
         let fitted = calibrate::calibrate(&cases, settings)

@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use fieldmark_models::package::is_package_name;
 use fieldmark_models::views::{View, ViewSet, ViewsError};
 use serde::Deserialize;
 
 use crate::dataset::Source;
-use crate::network::{NetworkSettings, Preset, UnknownPreset};
+use crate::network::{NetworkSettings, Preset, RESERVED, UnknownPreset};
 
 /// Why a recipe cannot be followed.
 #[derive(Debug, thiserror::Error)]
@@ -270,6 +271,11 @@ impl Raw {
                 Err(RecipeError::Range { path, key, value: value.to_string(), allowed })
             }
         };
+        range(is_package_name(&self.name), "name", &self.name, "at most 64 letters, digits, - and _")?;
+        for view in &self.view {
+            let allowed = "a name that no value of the network has";
+            range(!RESERVED.contains(&view.name.as_str()), "view.name", &view.name, allowed)?;
+        }
         let unit = 0.0..=1.0;
         range(unit.contains(&self.transfer.keep), "transfer.keep", &self.transfer.keep, "0 to 1")?;
         let share = self.network.whole_share;
@@ -284,6 +290,8 @@ impl Raw {
         range((1..=1000).contains(&halvings), "evaluate.halvings", &halvings, "1 to 1000")?;
         let confidence = self.evaluate.confidence;
         range(confidence > 0.0 && confidence < 1.0, "evaluate.confidence", &confidence, "between 0 and 1")?;
+        let floor = self.evaluate.floor;
+        range((0.0..=1.0).contains(&floor), "evaluate.floor", &floor, "0 to 1")?;
         let targets = &self.evaluate.targets;
         let ascending = targets.windows(2).all(|pair| pair[0] < pair[1]);
         let inside = targets.iter().all(|target| (0.0..1.0).contains(target));

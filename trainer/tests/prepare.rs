@@ -186,6 +186,60 @@ fn an_observer_stands_on_one_side_when_asked_for() {
 }
 
 /// What the program says of a source that it refuses.
+/// A folder with a table of `rows`, each with a picture of its own.
+fn of_rows(rows: impl IntoIterator<Item = &'static str>) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::create_dir(folder.path().join("photos")).expect("a folder");
+    let mut text = String::from("file,kingdom,phylum,class,order,family,genus,species\n");
+    for (number, row) in rows.into_iter().enumerate() {
+        let _ = writeln!(text, "photos/{number}.jpg,{row}");
+        fs::write(folder.path().join(format!("photos/{number}.jpg")), "a picture").expect("write");
+    }
+    fs::write(folder.path().join("table.csv"), text).expect("write");
+    folder
+}
+
+const OAK: &str = "Plantae,Tracheophyta,Magnoliopsida,Fagales,Fagaceae,Quercus,Quercus robur";
+const BEECH: &str = "Plantae,Tracheophyta,Magnoliopsida,Fagales,Fagaceae,Fagus,Fagus sylvatica";
+
+#[test]
+fn a_cap_leaves_both_sides_their_share() {
+    let folder = of_rows((0..1000).map(|number| if number < 800 { OAK } else { BEECH }));
+    let out = folder.path().join("set");
+    let output = prepare(folder.path(), &["table.csv", "--cap", "100"], &out);
+    assert!(output.status.success(), "{output:?}");
+    for species in ["Quercus robur", "Fagus sylvatica"] {
+        let own: Vec<_> = table(&out.join("samples"))
+            .into_iter()
+            .filter(|row| row.iter().any(|cell| cell.ends_with(species)))
+            .collect();
+        let validation = own.iter().filter(|row| row.iter().any(|cell| cell == "validation")).count();
+        assert_eq!(own.len(), 100);
+        assert!((8..40).contains(&validation), "{validation} of {species}");
+    }
+}
+
+#[test]
+fn one_row_with_shifted_cells_takes_no_others_with_it() {
+    let crow = "Animalia,Chordata,Aves,,Corvidae,Corvus,Corvus corax";
+    let shifted = "Animalia,,Chordata,Aves,Corvidae,Corvus,Corvus corax";
+    let folder = of_rows([shifted].into_iter().chain([crow; 10]).chain([BEECH; 10]));
+    let out = folder.path().join("set");
+    let output = prepare(folder.path(), &["table.csv"], &out);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(table(&out.join("samples")).len(), 20);
+}
+
+#[test]
+fn photographs_that_lie_where_the_set_would_are_left_alone() {
+    let folder = of_rows([OAK, BEECH]);
+    fs::rename(folder.path().join("photos"), folder.path().join("samples")).expect("renamed");
+    let output = prepare(folder.path(), &["table.csv"], folder.path());
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && error.contains("give another folder with --out"), "{error}");
+    assert!(folder.path().join("samples/0.jpg").exists());
+}
+
 fn refusal(from: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let out = tempfile::tempdir().expect("a folder");
     let output = prepare(from, arguments, out.path());

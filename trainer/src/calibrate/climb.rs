@@ -6,6 +6,7 @@ use rand::rngs::StdRng;
 use rand::seq::SliceRandom as _;
 
 use super::Judged;
+use super::judged::LOWEST;
 
 /// Answers it takes at least: enough for the learning factor to fall far below a thousandth.
 const ANSWERS: usize = 200_000;
@@ -41,7 +42,7 @@ pub fn climb(judged: &[Judged], target: f64, seed: u64) -> Threshold {
         }
     }
     // Where the climb rests, not where its last step happened to fall.
-    threshold(rest_sum / f64::from(rest_count.max(1)))
+    threshold((rest_sum / f64::from(rest_count.max(1))).max(LOWEST))
 }
 
 fn threshold(value: f64) -> Threshold {

@@ -7,7 +7,8 @@ use super::Case;
 use super::temperature::softmax;
 
 /// Below this threshold answers are not told apart: a taxon this improbable is nobody's answer.
-const LOWEST: f64 = 0.01;
+/// No threshold is lower, for nothing was judged there.
+pub(super) const LOWEST: f64 = 0.01;
 
 /// One answer, given from the next step's probability (excluded) up to this one's.
 #[derive(Debug, Clone, PartialEq)]

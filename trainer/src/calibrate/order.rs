@@ -7,6 +7,7 @@ use fieldmark_models::specificity::Threshold;
 use statrs::distribution::{Binomial, DiscreteCDF as _};
 
 use super::Judged;
+use super::judged::LOWEST;
 
 /// Critical thresholds of independent pictures, ascending.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +59,7 @@ impl CriticalThresholds {
     fn above_rank(&self, rank: usize) -> Threshold {
         match self.0.get(rank.max(1) - 1) {
             // No answer to these pictures was ever wrong: nothing asks for more.
-            Some(&critical) if critical <= 0.0 => Threshold::default(),
+            Some(&critical) if critical < LOWEST => Threshold::new(LOWEST).unwrap_or_default(),
             Some(&critical) => Threshold::above(critical.min(1.0)).unwrap_or(Threshold::CERTAIN),
             None => Threshold::CERTAIN,
         }

@@ -210,3 +210,43 @@ fn pictures_of_one_group_stand_in_one_half() {
         assert_eq!((fitting.len(), judging.len()), (6, 6));
     }
 }
+
+/// At a threshold of nothing the deepest leaf would be answered, however improbable.
+#[test]
+fn a_model_that_is_never_wrong_is_not_asked_for_the_deepest_leaf() {
+    let mut builder = TaxonomyBuilder::new();
+    let bird = [
+        (Rank::Kingdom, "Animalia"),
+        (Rank::Class, "Aves"),
+        (Rank::Order, "Passeriformes"),
+        (Rank::Species, "Corvus corax"),
+    ];
+    let lizard = [(Rank::Kingdom, "Animalia"), (Rank::Class, "Squamata"), (Rank::Species, "Lacerta agilis")];
+    builder.insert(&Lineage::new(bird).expect("a lineage"), None);
+    builder.insert(&Lineage::new(lizard).expect("a lineage"), None);
+    let taxonomy = builder.build().expect("a tree");
+    let of = |name: &str| {
+        let own =
+            |leaf: &usize| taxonomy.leaf(*leaf).is_some_and(|taxon| taxonomy.taxon(taxon).name() == name);
+        (0..taxonomy.leaf_count()).find(own).expect("a leaf")
+    };
+    let (bird, lizard) = (of("Corvus corax"), of("Lacerta agilis"));
+    let samples: Vec<_> = (0..40)
+        .map(|number| {
+            let leaf = if number % 2 == 0 { bird } else { lizard };
+            let logits = (0..2).map(|other| if other == leaf { 8.0 } else { 0.0 }).collect();
+            (logits, taxonomy.leaf(leaf).expect("a leaf"))
+        })
+        .collect();
+    let settings = Settings { targets: vec![0.8], confidence: 0.9, halvings: 1, seed: 1 };
+    let calibration = calibrate(&cases(&taxonomy, &samples), &settings).expect("a calibration");
+    let point = &calibration.curve()[0];
+    let mut control = SpecificityControl::new();
+    for threshold in [point.threshold, point.exact, point.average, point.confident] {
+        let probabilities = [0.0003f32, 0.9997];
+        let probabilities: Vec<f32> = (0..2).map(|leaf| probabilities[usize::from(leaf == lizard)]).collect();
+        let answer =
+            control.decide(&taxonomy, &probabilities, &threshold.into(), &Priors::none()).expect("an answer");
+        assert_eq!(Some(answer.taxon), taxonomy.leaf(lizard), "{threshold:?}");
+    }
+}

@@ -103,6 +103,9 @@ fn print_quantised(record: &Record) {
     for layer in &record.float_layers {
         println!("in float: {layer}");
     }
+    for layer in &record.padded_layers {
+        println!("padded apart: {layer}");
+    }
     println!("best leaf as the float model's: {:.4} of {}", fidelity.agreement, fidelity.pictures);
     println!("top-1 {:.4}, float {:.4}", fidelity.top1, fidelity.top1_float);
     println!("mean depth at target 0.9: {:.3}, float {:.3}", fidelity.depth, fidelity.depth_float);

@@ -37,6 +37,14 @@ impl Photo {
             .is_some_and(|(rank, _)| rank == &fieldmark_models::taxonomy::Rank::Species)
     }
 
+    /// Whether an answer of `taxonomy` can be called right or wrong by its label: that names a species, or one of its leaves.
+    #[must_use]
+    pub fn is_judged(&self, taxonomy: &Taxonomy) -> bool {
+        let leaf =
+            || taxonomy.find_lineage(&self.lineage).is_some_and(|taxon| taxonomy.taxon(taxon).is_leaf());
+        self.is_species() || leaf()
+    }
+
     /// The lowest taxon of its lineage that `taxonomy` has; the root where it has none.
     #[must_use]
     pub fn lowest_known(&self, taxonomy: &Taxonomy) -> TaxonIndex {
@@ -58,4 +66,15 @@ pub fn taxonomy<'a>(photos: impl IntoIterator<Item = &'a Photo>) -> Result<Taxon
         builder.insert(&photo.lineage, None);
     }
     builder.build()
+}
+
+/// For each of `photos` the position of the first one of the same individual.
+#[must_use]
+pub fn individuals(photos: &[Photo]) -> Vec<usize> {
+    let mut first = std::collections::HashMap::new();
+    photos
+        .iter()
+        .enumerate()
+        .map(|(number, photo)| *first.entry(&photo.individual).or_insert(number))
+        .collect()
 }

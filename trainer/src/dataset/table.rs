@@ -55,7 +55,8 @@ pub struct Dropped {
 }
 
 /// Reads the photographs of `table`, whose paths start from `folder`. A row without a kingdom has no lineage
-/// and is dropped with that reason; blank cells elsewhere are gaps in the lineage.
+/// and is dropped with that reason; blank cells elsewhere are gaps in the lineage. Photographs of one individual say so in a
+/// column `individual`, where there is one.
 ///
 /// # Errors
 /// If the table is no CSV, lacks a column, or names a photograph that is not there.
@@ -73,6 +74,7 @@ pub fn read_table(
         header.iter().position(|cell| cell == name).ok_or_else(missing)
     };
     let file_column = column("file")?;
+    let individual_column = column("individual").ok();
     let ranks = Rank::MAIN.map(|rank| column(rank.name()).map(|position| (rank, position)));
     let ranks: Vec<(Rank, usize)> = ranks.into_iter().collect::<Result<_, _>>()?;
     let (mut photos, mut dropped) = (Vec::new(), Vec::new());
@@ -92,7 +94,8 @@ pub fn read_table(
                 if !path.is_file() {
                     return Err(TableError::Photo { table: table.into(), photo: path, hint: hint.into() });
                 }
-                let individual = individual(file, individuals);
+                let told = individual_column.map(cell).filter(|told| !told.is_empty());
+                let individual = told.map_or_else(|| individual(file, individuals), str::to_owned);
                 photos.push(Photo { path, lineage: lineage.into(), individual });
             }
         }
@@ -109,7 +112,7 @@ pub fn write_table<'a>(path: &Path, photos: impl IntoIterator<Item = &'a Photo>)
     let failed = |source: csv::Error| TableError::Write { path: path.into(), source };
     let mut writer = csv::Writer::from_path(path).map_err(failed)?;
     let ranks = Rank::MAIN.iter().map(Rank::name);
-    writer.write_record(std::iter::once("file").chain(ranks)).map_err(failed)?;
+    writer.write_record(["file", "individual"].into_iter().chain(ranks)).map_err(failed)?;
     for photo in photos {
         let file = std::path::absolute(&photo.path).map_err(|error| failed(error.into()))?;
         let name = |wanted: &Rank| {
@@ -118,7 +121,8 @@ pub fn write_table<'a>(path: &Path, photos: impl IntoIterator<Item = &'a Photo>)
         };
         let names = Rank::MAIN.iter().map(name);
         let file = file.as_os_str().as_encoded_bytes();
-        writer.write_record(std::iter::once(file).chain(names)).map_err(failed)?;
+        let individual = photo.individual.as_bytes();
+        writer.write_record([file, individual].into_iter().chain(names)).map_err(failed)?;
     }
     writer.flush().map_err(|error| failed(error.into()))
 }

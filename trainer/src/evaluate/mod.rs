@@ -37,6 +37,8 @@ pub use unseen::Unseen;
 pub struct Trial {
     /// Position of the photograph.
     pub photo: usize,
+    /// Position of the first photograph of the same individual.
+    pub individual: usize,
     /// Position of the split's tree in [`Trials::trees`].
     pub tree: usize,
     /// Background of the picture.
@@ -92,6 +94,7 @@ pub fn trials(
     let mut all = Trials { trees: Vec::new(), trials: Vec::new() };
     for number in 0..recipe.evaluate.splits {
         let seed = recipe.seed.wrapping_add(number as u64);
+        let individuals = dataset::individuals(photos);
         let split = dataset::random_split(photos, recipe.evaluate.left_out, seed);
         let taxonomy = dataset::taxonomy(split.training.iter().map(|&position| &photos[position]))?;
         let training = examples(&taxonomy, photos, features, &split.training);
@@ -106,7 +109,17 @@ pub fn trials(
                     if kind != Kind::Training {
                         let (tree, logits) = (all.trees.len(), logits(&head, row));
                         let best = best_leaf(&taxonomy, &logits);
-                        all.trials.push(Trial { photo, tree, kind, seen, truth, trained_on, logits, best });
+                        all.trials.push(Trial {
+                            photo,
+                            individual: individuals[photo],
+                            tree,
+                            kind,
+                            seen,
+                            truth,
+                            trained_on,
+                            logits,
+                            best,
+                        });
                     }
                 }
             }
@@ -168,12 +181,12 @@ impl Trials {
         plain.map(|trial| (&self.trees[trial.tree], trial))
     }
 
-    /// Trials as cases for calibration; pictures of one photograph are a group.
+    /// Trials as cases for calibration; pictures of one individual are a group.
     #[must_use]
     pub fn cases(&self, which: impl Fn(&Trial) -> bool) -> Vec<Case<'_>> {
         let case = |trial| {
-            let Trial { photo, tree, truth, logits, .. }: &Trial = trial;
-            Case { taxonomy: &self.trees[*tree], logits, truth: *truth, group: *photo }
+            let Trial { individual, tree, truth, logits, .. }: &Trial = trial;
+            Case { taxonomy: &self.trees[*tree], logits, truth: *truth, group: *individual }
         };
         self.trials.iter().filter(|trial| which(trial)).map(case).collect()
     }

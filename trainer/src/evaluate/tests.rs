@@ -25,7 +25,17 @@ fn trial(tree: &Taxonomy, photo: usize, truth: &str, answer: &str, probability: 
     let mut logits = vec![rest.ln(); tree.leaf_count()];
     logits[tree.taxon(leaf(answer)).leaves().start] = probability.ln();
     let best = best_leaf(tree, &logits);
-    Trial { photo, tree: 0, kind: Kind::Plain, seen: true, truth: leaf(truth), trained_on: 5, logits, best }
+    Trial {
+        photo,
+        individual: photo,
+        tree: 0,
+        kind: Kind::Plain,
+        seen: true,
+        truth: leaf(truth),
+        trained_on: 5,
+        logits,
+        best,
+    }
 }
 
 fn trials() -> Trials {

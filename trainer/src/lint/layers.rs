@@ -3,12 +3,15 @@
 use fieldmark_models::onnx::Node;
 
 use super::pairs::{is_of_weights, scales};
+use super::seams::dequantised;
 use super::{Finding, Rule};
 use fieldmark_models::onnx::wiring::{Wiring, input};
 
 pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding>) {
     let mut found = |rule, fix: String| findings.push(Finding::new(rule, node, fix));
-    let (data, weights) = (dequantizer(wiring, node, 0), dequantizer(wiring, node, 1));
+    // A DQ may stand before what only moves numbers: engines pull it through.
+    let data = input(node, 0).and_then(|data| dequantised(wiring, data));
+    let weights = dequantizer(wiring, node, 1);
     if dequantizer(wiring, node, 2).is_some() {
         found(Rule::FloatBias, "its bias comes from a DequantizeLinear: keep biases as floats".into());
     }
@@ -28,20 +31,25 @@ pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding
         _ => {}
     }
     let Some(weights) = weights.filter(|weights| is_of_weights(wiring, weights)) else { return };
-    let Some(axis) = output_axis(node) else { return };
+    let Some(dims) = input(weights, 0).and_then(|name| constant_dims(wiring, name)) else { return };
+    let Some(axis) = output_axis(node, dims.len()) else { return };
+    let given = weights.int("axis", 1);
+    let given = if given < 0 { given + dims.len() as i64 } else { given };
+    let channels = usize::try_from(axis).ok().and_then(|axis| dims.get(axis)).copied();
     match scales(wiring, weights).map(|scales| scales.len()) {
+        Some(1) if channels == Some(1) => {}
         Some(1) => found(
             Rule::WeightPerChannel,
             format!(
                 "its weights have one scale: a scale for each output channel (axis {axis}) is more exact"
             ),
         ),
-        Some(_) if weights.int("axis", 1) != axis => found(
+        Some(_) if given != axis => found(
             Rule::WeightAxis,
             format!(
                 "its weights are scaled along axis {}, which NVIDIA's parser takes and answers wrongly: \
                  scale output channels, axis {axis}",
-                weights.int("axis", 1)
+                given
             ),
         ),
         _ => {}
@@ -52,11 +60,19 @@ fn dequantizer<'g>(wiring: &Wiring<'g>, node: &Node, slot: usize) -> Option<&'g 
     wiring.maker(input(node, slot)?).filter(|maker| maker.op_type == "DequantizeLinear")
 }
 
-/// The axis of the weights that output channels lie along; `None` where it depends on more than the node.
-fn output_axis(node: &Node) -> Option<i64> {
+/// The shape of the constant `name`, or of the one that is quantised to it.
+fn constant_dims<'g>(wiring: &Wiring<'g>, name: &str) -> Option<&'g [i64]> {
+    let through = wiring.maker(name).filter(|maker| maker.op_type == "QuantizeLinear");
+    let source = through.and_then(|maker| input(maker, 0)).unwrap_or(name);
+    wiring.constant(source).map(|constant| &constant.dims[..])
+}
+
+/// The axis of weights of `sides` sides that output channels lie along; `None` where it depends on more than the node.
+fn output_axis(node: &Node, sides: usize) -> Option<i64> {
     match node.op_type.as_str() {
         "Conv" => Some(0),
         "ConvTranspose" => Some(1),
+        "MatMul" if sides == 2 => Some(1),
         "Gemm" => Some(if node.int("transB", 0) == 0 { 1 } else { 0 }),
         _ => None,
     }

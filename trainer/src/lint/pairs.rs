@@ -53,7 +53,10 @@ pub(super) fn is_of_weights(wiring: &Wiring<'_>, node: &Node) -> bool {
 fn wrong_scale(wiring: &Wiring<'_>, node: &Node) -> Option<(Rule, String)> {
     let constant = input(node, 1).and_then(|name| wiring.constant(name));
     let Some(scales) = constant.and_then(fieldmark_models::onnx::Tensor::floats) else {
-        let fix = "its scale is not a 32-bit float constant in this file: store it as an initialiser";
+        let fix = match constant {
+            Some(_) => "its scale is no 32-bit floats, or not in this file: store it so",
+            None => "its scale is not a constant in this file: store it as an initialiser",
+        };
         return Some((Rule::ConstantScale, fix.into()));
     };
     if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {

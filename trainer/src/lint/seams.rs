@@ -12,11 +12,16 @@ const MOVES: [&str; 8] =
 
 /// The scale that `value` was dequantised with, through operators that only move numbers.
 fn scale(wiring: &Wiring<'_>, value: &str) -> Option<f32> {
+    scales(wiring, dequantised(wiring, value)?)?.first().copied()
+}
+
+/// The DQ that `value` comes from, through operators that only move numbers.
+pub(super) fn dequantised<'g>(wiring: &Wiring<'g>, value: &str) -> Option<&'g Node> {
     let mut maker = wiring.maker(value)?;
     // A graph whose nodes make a ring would be followed for ever.
     for _ in 0..wiring.graph().node.len() {
         match maker.op_type.as_str() {
-            "DequantizeLinear" => return scales(wiring, maker)?.first().copied(),
+            "DequantizeLinear" => return Some(maker),
             moves if MOVES.contains(&moves) => maker = wiring.maker(input(maker, 0)?)?,
             _ => return None,
         }

@@ -78,6 +78,41 @@ fn constant<'g>(graph: &'g mut Graph, name: &str) -> &'g mut Tensor {
 
 type Damage = fn(&mut Graph);
 
+/// Other ways to write it that break no rule.
+const SOUND: &[(&str, Damage)] = &[
+    ("an axis that counts from the end", |g| {
+        named(g, "w.dq").attribute[0].int = -4;
+        named(g, "v.dq").attribute[0].int = -2;
+    }),
+    ("weights of a product the other way round", |g| {
+        named(g, "logits").attribute.clear();
+        named(g, "v.dq").attribute[0].int = -1;
+        *constant(g, "v") = Tensor::of_bytes("v", &[4, 2], &[1; 8]);
+    }),
+    ("data that only move between their DQ and the layer", |g| {
+        let pool = node("MaxPool", "moved", &["x.dq"]);
+        let conv = g.node.iter().position(|node| node.name == "conv").expect("a layer");
+        g.node.insert(conv, pool);
+        named(g, "conv").input[0] = "moved".into();
+    }),
+    ("one scale for the one output channel there is", |g| {
+        named(g, "w.dq").input[1] = "one.scale".into();
+        named(g, "w.dq").input[2] = "one.zero".into();
+        *constant(g, "w") = Tensor::of_bytes("w", &[1, 2, 1, 1], &[1, 2]);
+        g.initializer.push(Tensor::of_floats("one.scale", &[1], &[0.1]));
+        g.initializer.push(Tensor::of_bytes("one.zero", &[1], &[0]));
+    }),
+];
+
+#[test]
+fn what_breaks_no_rule_is_let_alone_however_it_is_written() {
+    for (way, write) in SOUND {
+        let mut graph = good();
+        write(&mut graph);
+        assert_eq!(lint(&encoded(graph, 17)).expect("a model"), [], "{way}");
+    }
+}
+
 /// One damaged graph a line: the rule it breaks, the node it breaks it at, and the damage.
 const DAMAGED: &[(Rule, &str, Damage)] = &[
     (Rule::Operator, "conv", |g| named(g, "conv").op_type = "QLinearConv".into()),
@@ -105,6 +140,10 @@ const DAMAGED: &[(Rule, &str, Damage)] = &[
     (Rule::ActivationPerTensor, "x.q", |g| named(g, "x.q").input[1] = "w.scale".into()),
     (Rule::WeightAxis, "conv", |g| named(g, "w.dq").attribute[0].int = 1),
     (Rule::WeightAxis, "logits", |g| named(g, "logits").attribute.clear()),
+    (Rule::WeightAxis, "logits", |g| {
+        named(g, "logits").op_type = "MatMul".into();
+        *constant(g, "v") = Tensor::of_bytes("v", &[2, 2], &[1; 4]);
+    }),
     (Rule::WeightPerChannel, "conv", |g| {
         named(g, "w.dq").input = ["w", "small", "zero"].map(Into::into).into();
     }),

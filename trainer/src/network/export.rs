@@ -106,6 +106,10 @@ fn below_classifier(
     graph.node("Flatten", "feature", &[&pooled], vec![Attribute::of_int("axis", 1)])
 }
 
+/// Values of the graph that have names of their own: no view may be called so.
+pub const RESERVED: [&str; 8] =
+    ["centre", "feature", "logits", "pool", "probabilities", "six", "width", "zero"];
+
 /// Bytes `[N, H, W, 3]` to centred floats `[N, 3, H, W]`, as the backbone was trained.
 fn normalised(graph: &mut GraphBuilder, settings: &NetworkSettings, view: &str, size: u32) -> Maps {
     graph.picture_input(view, size);

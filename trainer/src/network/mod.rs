@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use assembly::{MergeWeights, NetworkWeights, merge_convolution};
-pub use export::{NetworkError, export_features, export_model};
+pub use export::{NetworkError, RESERVED, export_features, export_model};
 pub use head_weights::{Feature, HeadWeights};
 pub use preset::{Auxiliary, Normalisation, Preset, PublishedWeights, UnknownPreset};
 pub use stage::Stage;

@@ -87,6 +87,17 @@ pub fn prepare(
 
 /// Takes away what an earlier run left, pictures that were fetched excepted.
 fn begin(out: &Path) -> anyhow::Result<()> {
+    let samples = out.join(layout::SAMPLES);
+    // What stands there may be somebody's photographs.
+    for entry in fs::read_dir(&samples).into_iter().flatten() {
+        let path = entry.with_context(|| format!("cannot read {}", samples.display()))?.path();
+        let ours = path.is_file() && path.extension().is_some_and(|extension| extension == "parquet");
+        anyhow::ensure!(
+            ours,
+            "{} is no part of a prepared set and would be removed: give another folder with --out",
+            path.display()
+        );
+    }
     for file in [layout::REPORT, layout::TAXONOMY, layout::DROPPED] {
         remove(fs::remove_file(out.join(file)), &out.join(file))?;
     }

@@ -4,7 +4,8 @@
 //! it back with its own, and the cut of Q, which then ends at what was 0, stands for the Relu or Clip between. (No range reaches
 //! beyond what was seen, so none beyond the upper end of a Clip.)
 //!
-//! A layer that pads would read the middle of the range where it should read 0.
+//! A layer that pads would read the middle of the range where it should read 0, unless its padding is taken off it (see
+//! [`padding`](super::padding)).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +13,13 @@ use fieldmark_models::onnx::Node;
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
 
 use super::layer::{MOVES, is_layer};
+use super::padding::{named, pads};
 
-/// The scale groups among `groups` of which every value can be centred: `layers` are in int8, `edges` read quantised values.
+/// The scale groups among `groups` of which every value can be centred: `layers` are in int8, `edges` read quantised values, and
+/// the padding of the layers `padded` is a node of its own.
 pub(super) fn centred(
     wiring: &Wiring<'_>,
-    layers: &[String],
+    (layers, padded): (&[String], &BTreeSet<String>),
     groups: &BTreeMap<String, usize>,
     edges: &BTreeSet<(usize, usize)>,
 ) -> BTreeSet<usize> {
@@ -28,7 +31,8 @@ pub(super) fn centred(
     };
     let taken = |&(position, slot): &(usize, usize)| {
         let node = &wiring.graph().node[position];
-        let layer = slot == 0 && layers.contains(output(node)) && !pads(node) && has_bias(wiring, node);
+        let bare = !pads(node) || (padded.contains(output(node)) && named(node).is_some());
+        let layer = slot == 0 && layers.contains(output(node)) && bare && has_bias(wiring, node);
         let moved = moves(node) && groups.contains_key(output(node));
         edges.contains(&(position, slot)) && (layer || moved)
     };
@@ -64,10 +68,4 @@ fn has_bias(wiring: &Wiring<'_>, node: &Node) -> bool {
     let product = node.op_type == "Gemm" && node.int("transA", 0) == 0 && one("alpha") && one("beta");
     let constant = input(node, 2).is_none_or(|name| wiring.constant(name).is_some());
     constant && (node.op_type == "Conv" || product)
-}
-
-fn pads(node: &Node) -> bool {
-    let asked = node.attribute("pads").is_some_and(|pads| pads.ints.iter().any(|&pad| pad != 0));
-    let automatic = node.attribute("auto_pad").map(|attribute| &attribute.bytes[..]);
-    asked || !matches!(automatic, None | Some(b"" | b"NOTSET" | b"VALID"))
 }

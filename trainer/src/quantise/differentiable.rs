@@ -288,8 +288,8 @@ mod tests {
 
     use super::*;
     use crate::quantise::explicit::{Numbers, explicit};
-    use crate::quantise::tests::{branched, package, samples, toy};
-    use crate::quantise::{Method, encoded, fold, place, simulate};
+    use crate::quantise::tests::{branched, in_float, package, padded, padded_apart, samples, toy};
+    use crate::quantise::{Exceptions, Method, encoded, fold, place, simulate};
     use crate::training::numbers;
 
     fn answers(network: &Differentiable, samples: &[Sample], side: usize) -> Vec<f32> {
@@ -302,20 +302,26 @@ mod tests {
     /// Burn on the graph's description against tract on the graph, without rounding and with.
     #[test]
     fn a_pass_is_what_the_engine_answers() {
-        passes_are_alike(&toy());
+        passes_are_alike(&toy(), &Exceptions::default());
     }
 
     /// Here a value less its middle and biases that make up for it, there the value itself.
     #[test]
     fn a_pass_is_what_the_engine_answers_of_centred_values() {
-        passes_are_alike(&branched());
+        passes_are_alike(&branched(), &Exceptions::default());
     }
 
-    fn passes_are_alike(model: &Model) {
+    /// Here a convolution that pads with 0, there one behind a Pad that fills in what stands for it.
+    #[test]
+    fn a_pass_is_what_the_engine_answers_of_padding_apart() {
+        passes_are_alike(&padded(), &padded_apart());
+    }
+
+    fn passes_are_alike(model: &Model, exceptions: &Exceptions) {
         let package = package();
         let samples = samples(&package, 5);
         let graph = fold(model.graph.as_ref().expect("a graph"));
-        let full = place(&graph, &Default::default());
+        let full = place(&graph, exceptions);
         let ranges: Ranges = full.groups.values().map(|&group| (group, (Method::MinMax, 2.5))).collect();
         let side = package.views().input_size() as usize;
         let engine = |graph: &Graph| {
@@ -326,7 +332,7 @@ mod tests {
             Numbers { ranges: ranges.iter().map(|(&g, &(_, r))| (g, r)).collect(), ..Default::default() };
         let int8 = simulate(&explicit(&graph, &full, &numbers));
         assert!(!encoded(model, int8.clone()).is_empty());
-        let everything_float = place(&graph, &full.layers.iter().cloned().collect());
+        let everything_float = place(&graph, &in_float(full.layers.iter().cloned()));
         for (placement, expected, allowed) in
             [(&everything_float, engine(&graph), 1e-5), (&full, engine(&int8), 2e-3)]
         {

@@ -6,6 +6,7 @@ use fieldmark_models::onnx::{Attribute, Graph, Node, Tensor};
 
 use super::centring::Centring;
 use super::grid::Grid;
+use super::padding::apart;
 use super::placement::Placement;
 use super::weights::{output_axis, per_channel};
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
@@ -54,6 +55,9 @@ pub fn explicit(graph: &Graph, placement: &Placement, numbers: &Numbers) -> Grap
         let is_int8 = int8.contains(output(&node));
         let corrected = numbers.bias.get(output(&node)).filter(|_| is_int8);
         let shifts: Vec<_> = corrected.into_iter().chain(centring.shifts.get(output(&node))).collect();
+        if placement.padded.contains(output(&node)) {
+            pad(&mut out, graph, position, &mut node, placement, numbers);
+        }
         if is_int8 {
             weights(&mut out, &wiring, &mut node, &mut stored);
         }
@@ -81,9 +85,35 @@ fn pair(out: &mut Graph, from: &str, value: &str, placement: &Placement, numbers
     if !out.initializer.iter().any(|tensor| tensor.name == scale) {
         out.initializer.push(Tensor::of_floats(&scale, &[], &[grid.step]));
     }
-    let (quantised, back) = (format!("{value}.q"), format!("{value}.dq"));
-    out.node.push(node("QuantizeLinear", &quantised, [from, &scale, ZERO]));
-    out.node.push(node("DequantizeLinear", &back, [&quantised, &scale, ZERO]));
+    quantised(out, from, value, &scale);
+}
+
+/// The pair of `value` itself; gives the name of what DQ makes.
+fn quantised(out: &mut Graph, from: &str, value: &str, scale: &str) -> String {
+    let (bytes, back) = (format!("{value}.q"), format!("{value}.dq"));
+    out.node.push(node("QuantizeLinear", &bytes, [from, scale, ZERO]));
+    out.node.push(node("DequantizeLinear", &back, [&bytes, scale, ZERO]));
+    back
+}
+
+/// The padding of `node`, which stands at `position` of `graph`, with a pair before it and one behind.
+fn pad(
+    out: &mut Graph,
+    graph: &Graph,
+    position: usize,
+    node: &mut Node,
+    placement: &Placement,
+    numbers: &Numbers,
+) {
+    let exact = graph.node.get(position).and_then(|node| input(node, 0));
+    let group = exact.and_then(|value| placement.groups.get(value));
+    let (Some(&group), Some(value)) = (group, input(node, 0).map(str::to_owned)) else { return };
+    let (name, scale) = (format!("{}.padded", output(node)), format!("scale.{group}"));
+    let filling = -numbers.grid(placement, group).centre();
+    if let Some(padding) = apart(out, node, (&value, filling), &name) {
+        out.node.push(padding);
+        node.input[0] = quantised(out, &name, &name, &scale);
+    }
 }
 
 fn node(op: &str, name: &str, inputs: [&str; 3]) -> Node {

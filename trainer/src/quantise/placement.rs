@@ -8,7 +8,17 @@ use fieldmark_models::onnx::{Graph, Node};
 use super::centre::centred;
 use super::grid::Grid;
 use super::layer::{MOVES, is_layer};
+use super::padding::named;
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
+
+/// Layers that are not quantised as all others are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Exceptions {
+    /// Those in float.
+    pub float: BTreeSet<String>,
+    /// Those that may have their padding as a node of its own, where that lets what they read be centred.
+    pub padded: BTreeSet<String>,
+}
 
 /// What is quantised of a graph.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +31,8 @@ pub struct Placement {
     pub edges: BTreeSet<(usize, usize)>,
     /// Scale groups of values that are quantised less the middle of their range.
     pub centred: BTreeSet<usize>,
+    /// Layers in int8 that read such values and would pad them: the padding is a node of its own.
+    pub padded: BTreeSet<String>,
 }
 
 impl Placement {
@@ -30,11 +42,11 @@ impl Placement {
     }
 }
 
-/// Places pairs for every layer of `graph` that is not in `float`.
+/// Places pairs for every layer of `graph` but for `exceptions`.
 #[must_use]
-pub fn place(graph: &Graph, float: &BTreeSet<String>) -> Placement {
+pub fn place(graph: &Graph, exceptions: &Exceptions) -> Placement {
     let wiring = Wiring::new(graph);
-    let int8 = |node: &Node| is_layer(&wiring, node) && !float.contains(output(node));
+    let int8 = |node: &Node| is_layer(&wiring, node) && !exceptions.float.contains(output(node));
     let mut edges = BTreeSet::new();
     let mut quantised = BTreeSet::new();
     // Backwards, so that what reads a value is placed before what makes it.
@@ -58,8 +70,14 @@ pub fn place(graph: &Graph, float: &BTreeSet<String>) -> Placement {
     let groups = groups(graph, &quantised);
     let layers: Vec<String> =
         graph.node.iter().filter(|node| int8(node)).map(|node| output(node).to_owned()).collect();
-    let centred = centred(&wiring, &layers, &groups, &edges);
-    Placement { layers, groups, edges, centred }
+    let centred = centred(&wiring, (&layers, &exceptions.padded), &groups, &edges);
+    let reads_centred = |layer: &String| {
+        let node = wiring.maker(layer)?;
+        let group = groups.get(input(node, 0)?)?;
+        (named(node).is_some() && centred.contains(group)).then(|| layer.clone())
+    };
+    let padded = layers.iter().filter_map(reads_centred).collect();
+    Placement { layers, groups, edges, centred, padded }
 }
 
 /// The branch of a residual add that is not the int8 layer the add is fused into. With layers on both sides the one

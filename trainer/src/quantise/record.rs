@@ -45,6 +45,8 @@ pub struct Record {
     pub int8_layers: Vec<String>,
     /// Those in float.
     pub float_layers: Vec<String>,
+    /// Those in int8 whose padding is a node of its own, so that what they read is centred.
+    pub padded_layers: Vec<String>,
     /// Bytes of `model.onnx`.
     pub float32_bytes: usize,
     /// Bytes of `model.int8.onnx`.

@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
     use crate::quantise::tests::{package, samples, toy};
-    use crate::quantise::{Method, fold, place};
+    use crate::quantise::{Exceptions, Method, fold, place};
 
     fn error(exact: &[f32], rounded: &[f32], covariance: &Array2<f32>) -> f64 {
         let off: Vec<f64> =
@@ -248,7 +248,7 @@ mod tests {
     fn layers_move_less_than_with_the_nearest_weights() {
         let (package, model) = (package(), toy());
         let graph = fold(model.graph.as_ref().expect("a graph"));
-        let full = place(&graph, &BTreeSet::new());
+        let full = place(&graph, &Exceptions::default());
         let ranges: Ranges = full.groups.values().map(|&group| (group, (Method::MinMax, 4.0))).collect();
         let views = package.views();
         let seen = samples(&package, 1);

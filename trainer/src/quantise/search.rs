@@ -1,6 +1,6 @@
 //! The search for numbers, step by step, each kept only where a measurement says so; then for what the target asks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use fieldmark_models::onnx::{Graph, Model, Tensor};
@@ -14,7 +14,7 @@ use super::explicit::{Numbers, explicit};
 use super::fidelity::Fidelity;
 use super::histogram::Method;
 use super::layer::layers;
-use super::placement::{Placement, place};
+use super::placement::{Exceptions, Placement, place};
 use super::record::{Record, TensorRange, Variant};
 use super::simulate::simulate;
 use super::weights::replaced;
@@ -65,7 +65,7 @@ pub(super) struct Search<'a> {
     probing_answers: Vec<Vec<f32>>,
     judging_answers: Vec<Vec<f32>>,
     full: Placement,
-    float: BTreeSet<String>,
+    exceptions: Exceptions,
     variants: Vec<Variant>,
     fine_tuning: Vec<Variant>,
     sensitivity: Vec<Variant>,
@@ -84,7 +84,7 @@ impl<'a> Search<'a> {
         let original = model.graph.clone().unwrap_or_default();
         let graph = fold(&original);
         let probing = &calibration[..calibration.len().min(settings.probes)];
-        let full = place(&graph, &BTreeSet::new());
+        let full = place(&graph, &Exceptions::default());
         if full.layers.is_empty() {
             return Err(QuantiseError::NoLayers);
         }
@@ -103,7 +103,7 @@ impl<'a> Search<'a> {
             probing_answers: Vec::new(),
             judging_answers: Vec::new(),
             full,
-            float: BTreeSet::new(),
+            exceptions: Exceptions::default(),
             variants: Vec::new(),
             fine_tuning: Vec::new(),
             sensitivity: Vec::new(),
@@ -133,9 +133,9 @@ impl<'a> Search<'a> {
         Engine::new(&self.model, graph, &[PROBABILITIES.into()], self.package.views())?.rows(samples)
     }
 
-    /// The int8 graph of `candidate`, with `float` layers left out.
-    fn int8(&self, candidate: &Candidate, float: &BTreeSet<String>) -> Graph {
-        let placement = place(&candidate.graph, float);
+    /// The int8 graph of `candidate` with `exceptions`.
+    fn int8(&self, candidate: &Candidate, exceptions: &Exceptions) -> Graph {
+        let placement = place(&candidate.graph, exceptions);
         // Groups of a smaller placement are parts of the full one's.
         let range = |(value, group): (&String, &usize)| {
             let (_, range) = candidate.ranges.get(self.full.groups.get(value)?)?;
@@ -166,7 +166,7 @@ impl<'a> Search<'a> {
 
     /// Measures `candidate`; the nearest stays the best.
     fn measure(&mut self, mut candidate: Candidate) -> Result<(), QuantiseError> {
-        candidate.divergence = self.divergence(&self.int8(&candidate, &BTreeSet::new()))?;
+        candidate.divergence = self.divergence(&self.int8(&candidate, &self.exceptions))?;
         let (name, divergence) = (candidate.name.clone(), candidate.divergence);
         (self.say)(&format!("{name}: divergence {divergence:.5}"));
         self.variants.push(Variant { name, divergence });
@@ -256,8 +256,8 @@ impl<'a> Search<'a> {
     /// Writes the graphs and the record.
     pub(super) fn finish(self, judgement: Judgement, float32_bytes: usize) -> Quantised {
         let Judgement { fidelity, answers } = judgement;
-        let int8 = self.int8(&self.best, &self.float);
-        let placement = place(&self.best.graph, &self.float);
+        let int8 = self.int8(&self.best, &self.exceptions);
+        let placement = place(&self.best.graph, &self.exceptions);
         let tensor = placement.groups.keys().filter_map(|value| {
             let group = self.full.groups.get(value)?;
             let (method, range) = *self.best.ranges.get(group)?;
@@ -276,7 +276,8 @@ impl<'a> Search<'a> {
             bias_corrected: !self.best.shifts.is_empty(),
             layers: layers(&self.best.graph).len(),
             int8_layers: placement.layers.clone(),
-            float_layers: self.float.iter().cloned().collect(),
+            float_layers: self.exceptions.float.iter().cloned().collect(),
+            padded_layers: placement.padded.iter().cloned().collect(),
             float32_bytes,
             int8_bytes: 0,
             float16_bytes: fp16.as_ref().map_or(0, Vec::len),

@@ -1,5 +1,3 @@
-use std::collections::BTreeSet;
-
 use fieldmark_models::calibration::{Calibration, Point};
 use fieldmark_models::onnx::{Attribute, Graph, Model, Node, OperatorSet, Tensor, ValueInfo, data_type};
 use fieldmark_models::package::{Draft, Golden, MODEL_FP16, MODEL_INT8, QUANTISATION};
@@ -88,6 +86,24 @@ pub(super) fn branched() -> Model {
         toy.conv("up", "branches", "up.weight", &[8, 8, 1, 1]);
         toy.add("GlobalAveragePool", "pool", &["up"], vec![]);
     })
+}
+
+/// With a convolution behind the merge that pads what cannot be negative.
+pub(super) fn padded() -> Model {
+    two_columns(|toy| {
+        toy.add("Relu", "merge.relu", &["merge"], vec![]);
+        toy.conv("wide", "merge.relu", "wide.weight", &[8, 8, 3, 3]);
+        toy.add("GlobalAveragePool", "pool", &["wide"], vec![]);
+    })
+}
+
+/// Of [`padded`].
+pub(super) fn padded_apart() -> Exceptions {
+    Exceptions { padded: ["wide".to_owned()].into(), ..Exceptions::default() }
+}
+
+pub(super) fn in_float(layers: impl IntoIterator<Item = String>) -> Exceptions {
+    Exceptions { float: layers.into_iter().collect(), ..Exceptions::default() }
 }
 
 /// `behind` gives `pool` from `merge`.
@@ -226,7 +242,7 @@ fn a_package_with_int8_is_read_back_with_thresholds_of_its_own() {
 #[test]
 fn what_meets_in_a_concat_has_one_scale_through_pools() {
     let graph = fold(&toy().graph.expect("a graph"));
-    let placement = place(&graph, &BTreeSet::new());
+    let placement = place(&graph, &Exceptions::default());
     let group = |value: &str| placement.groups.get(value).copied().expect(value);
     assert_eq!(group("whole.sum"), group("crop.sum"));
     assert_eq!(group("whole.pool"), group("merge.concat"));
@@ -237,8 +253,7 @@ fn what_meets_in_a_concat_has_one_scale_through_pools() {
 #[test]
 fn a_layer_left_in_float_is_not_touched() {
     let graph = fold(&toy().graph.expect("a graph"));
-    let float = BTreeSet::from(["logits".to_owned()]);
-    let placement = place(&graph, &float);
+    let placement = place(&graph, &in_float(["logits".to_owned()]));
     assert_eq!(placement.layers.len(), LAYERS - 1);
     let int8 = explicit(&graph, &placement, &Numbers::default());
     let logits = int8.node.iter().find(|node| node.name == "logits").expect("the classifier");
@@ -248,7 +263,7 @@ fn a_layer_left_in_float_is_not_touched() {
 #[test]
 fn what_cannot_be_negative_is_centred_unless_somebody_pads_or_adds_it() {
     let graph = fold(&branched().graph.expect("a graph"));
-    let placement = place(&graph, &BTreeSet::new());
+    let placement = place(&graph, &Exceptions::default());
     let centred = |placement: &Placement, value: &str| placement.centred.contains(&placement.groups[value]);
     assert!(centred(&placement, "merge.relu") && centred(&placement, "branches"));
     assert_eq!(placement.groups["left.relu"], placement.groups["right.relu"]);
@@ -256,14 +271,14 @@ fn what_cannot_be_negative_is_centred_unless_somebody_pads_or_adds_it() {
         assert!(!centred(&placement, signed), "{signed}");
     }
     // One of two readers in float reads the value itself.
-    let partly = place(&graph, &BTreeSet::from(["left".to_owned()]));
+    let partly = place(&graph, &in_float(["left".to_owned()]));
     assert!(!centred(&partly, "merge.relu") && centred(&partly, "branches"));
 }
 
 #[test]
 fn a_centred_value_has_steps_of_half_the_width_and_no_relu() {
     let graph = fold(&branched().graph.expect("a graph"));
-    let placement = place(&graph, &BTreeSet::new());
+    let placement = place(&graph, &Exceptions::default());
     let int8 = explicit(&graph, &placement, &Numbers::default());
     let quantise = int8.node.iter().find(|node| node.name == "merge.relu.q").expect("a Q");
     assert_eq!(quantise.input[0], "merge");
@@ -272,6 +287,31 @@ fn a_centred_value_has_steps_of_half_the_width_and_no_relu() {
     let rectified: Vec<&str> =
         int8.node.iter().filter(|node| node.op_type == "Relu").map(|node| &*node.name).collect();
     assert_eq!(rectified, ["whole.relu", "crop.relu"]);
+}
+
+#[test]
+fn padding_apart_fills_in_the_byte_that_stands_for_nothing() {
+    let model = padded();
+    let graph = fold(model.graph.as_ref().expect("a graph"));
+    let within = place(&graph, &Exceptions::default());
+    let apart = place(&graph, &padded_apart());
+    let group = apart.groups["merge.relu"];
+    assert!(within.padded.is_empty() && !within.centred.contains(&group));
+    assert_eq!((&apart.padded, &apart.groups), (&padded_apart().padded, &within.groups));
+    assert!(apart.centred.contains(&group));
+    let int8 = explicit(&graph, &apart, &Numbers::default());
+    assert_eq!(lint(&encoded(&model, int8.clone())).expect("a model"), []);
+    let node = |name: &str| int8.node.iter().find(|node| node.name == name).expect("a node");
+    let constant =
+        |name: &str| int8.initializer.iter().find(|tensor| tensor.name == name).expect("a constant");
+    assert!(!int8.node.iter().any(|node| node.name == "merge.relu"), "its cut is that of Q");
+    let padding = node("wide.padded");
+    assert_eq!(padding.input[0], "merge.relu.dq");
+    assert_eq!(constant(&padding.input[1]).integers(), Some(vec![0, 0, 1, 1, 0, 0, 1, 1]));
+    assert_eq!(constant(&padding.input[2]).floats(), Some(vec![-128.0 / 255.0]));
+    assert_eq!(node("wide.padded.q").input[1], node("merge.relu.q").input[1], "one scale");
+    assert_eq!(node("wide").input[0], "wide.padded.dq");
+    assert_eq!(node("wide").attribute("pads").map(|pads| &pads.ints[..]), Some(&[0; 4][..]));
 }
 
 #[test]
@@ -289,6 +329,32 @@ fn weights_too_large_for_16_bits_are_told() {
         }
     }
     assert_eq!(half(&graph).expect_err("a refusal").name, "merge.weight");
+}
+
+/// The answers that thresholds were found on are those of a graph at the temperature that was found with them.
+#[test]
+fn thresholds_found_anew_are_of_the_graph_that_is_written() {
+    let (package, folder) = (package(), tempfile::tempdir().expect("a folder"));
+    let (quantised, judging) = quantised(&package);
+    let before = quantised.answers.clone();
+    let settings = crate::calibrate::Settings { targets: vec![0.5], confidence: 0.9, halvings: 3, seed: 1 };
+    let version = semver::Version::new(0, 1, 1);
+    let to = Destination { version, folder: folder.path(), calibrate: Some(&settings) };
+    let read =
+        Package::open(&write(&package, quantised, &judging, &to).expect("written")).expect("a package");
+    let calibration = read.calibration_int8().expect("thresholds");
+    let temperature = calibration.temperature() / package.calibration().temperature();
+    assert!((temperature - 1.0).abs() > 0.01, "labels at random are answered too surely: {temperature}");
+    let int8 = crate::recalibrate::ours(read.file(MODEL_INT8).expect("a model")).expect("ours");
+    let graph = simulate(int8.graph.as_ref().expect("a graph"));
+    let engine = Engine::new(&int8, &graph, &["probabilities".into()], package.views()).expect("an engine");
+    for (after, before) in engine.rows(&judging).expect("answers").iter().zip(&before) {
+        let tempered: Vec<f64> = before.iter().map(|p| f64::from(*p).powf(1.0 / temperature)).collect();
+        let sum: f64 = tempered.iter().sum();
+        for (after, tempered) in after.iter().zip(tempered) {
+            assert!((f64::from(*after) - tempered / sum).abs() < 1e-4, "{after} {}", tempered / sum);
+        }
+    }
 }
 
 #[test]
@@ -378,7 +444,7 @@ fn biases_corrected_in_float_are_those_that_the_int8_graph_has() {
     for model in [toy(), branched()] {
         let package = package();
         let graph = fold(model.graph.as_ref().expect("a graph"));
-        let full = place(&graph, &BTreeSet::new());
+        let full = place(&graph, &Exceptions::default());
         let channels: BTreeMap<String, Vec<f32>> = full
             .layers
             .iter()
@@ -414,7 +480,7 @@ fn fine_tuning_brings_the_answers_nearer() {
         *tensor = Tensor::of_floats("classifier", &[LEAVES as i64, 8], &sharp);
     }
     let (graph, samples) = (fold(graph), samples(&package, 1));
-    let full = place(&graph, &BTreeSet::new());
+    let full = place(&graph, &Exceptions::default());
     let answers = Engine::new(&model, &graph, &["probabilities".into()], package.views()).expect("an engine");
     let answers = answers.rows(&samples).expect("answers");
     // A range that cuts nothing and is far too wide.

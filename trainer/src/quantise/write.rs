@@ -16,6 +16,7 @@ use super::{Quantised, Record, Sample, transport};
 use crate::calibrate::{self, Settings};
 use crate::features::Runner;
 use crate::package;
+use crate::recalibrate::with_temperature;
 
 /// Two int8 engines round a half differently, and later layers carry it on: probabilities differ by this at most.
 const TOLERANCE: f32 = 0.05;
@@ -43,7 +44,7 @@ pub fn write(
 ) -> anyhow::Result<PathBuf> {
     std::fs::create_dir_all(to.folder)
         .with_context(|| format!("cannot create folder {}", to.folder.display()))?;
-    let calibration = calibration(package, &quantised, judging, to.calibrate)?;
+    let (quantised, calibration) = calibrated(package, quantised, judging, to.calibrate)?;
     let manifest = package.manifest();
     let path = to.folder.join(format!("{}-{}.fieldmark", manifest.name, to.version));
     let golden = golden(package, &quantised.simulated)?;
@@ -87,21 +88,30 @@ pub fn write(
     Ok(path)
 }
 
-fn calibration(
+/// The thresholds of the int8 graph, and the graph that they are of: where they are found anew its logits are divided by the
+/// temperature that was found with them.
+fn calibrated(
     package: &Package,
-    quantised: &Quantised,
+    quantised: Quantised,
     judging: &[Sample],
     settings: Option<&Settings>,
-) -> anyhow::Result<Calibration> {
+) -> anyhow::Result<(Quantised, Calibration)> {
     let taxonomy = package.taxonomy();
     let Some(settings) = settings else {
         let float = judged(taxonomy, judging, &quantised.float_answers);
         let other = judged(taxonomy, judging, &quantised.answers);
-        return Ok(transport(package.calibration(), &float, &other)?);
+        let calibration = transport(package.calibration(), &float, &other)?;
+        return Ok((quantised, calibration));
     };
     let logits = logits(&quantised.answers);
-    calibrate::calibrate(&cases(taxonomy, judging, &logits), settings)
-        .context("calibration needs photographs of at least two individuals")
+    let fitted = calibrate::calibrate(&cases(taxonomy, judging, &logits), settings)
+        .context("calibration needs photographs of at least two individuals")?;
+    let int8 = with_temperature(&quantised.int8, fitted.temperature())?;
+    let simulated = with_temperature(&quantised.simulated, fitted.temperature())?;
+    let temperature = package.calibration().temperature() * fitted.temperature();
+    let calibration =
+        Calibration::new(fitted.n(), temperature, fitted.confidence(), fitted.curve().to_vec())?;
+    Ok((Quantised { int8, simulated, ..quantised }, calibration))
 }
 
 /// What the golden pictures give on the float equivalent of the int8 graph.

@@ -58,6 +58,8 @@ pub struct Feed<'a> {
     pub augmentation: Option<Augmentation>,
     /// Decides them, with the epoch and the picture's position.
     pub seed: u64,
+    /// Whether a picture comes more than once in an epoch: changes are then other ones in every step.
+    pub repeats: bool,
 }
 
 impl Feed<'_> {
@@ -78,7 +80,9 @@ impl Feed<'_> {
         let mut bytes = vec![0; self.views.view_bytes()];
         for (row, &position) in pictures.iter().enumerate() {
             let path = &self.pictures[position];
-            let (picture, region) = self.seen(path, mixed(mixed(self.seed, epoch), position as u64))?;
+            let seed = mixed(mixed(self.seed, epoch), position as u64);
+            let seed = if self.repeats { mixed(seed, step as u64) } else { seed };
+            let (picture, region) = self.seen(path, seed)?;
             for (view, numbers) in self.views.views().iter().zip(&mut views) {
                 let shown = self.views.shown(view, region, None);
                 renderer

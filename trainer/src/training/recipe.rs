@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use fieldmark_models::package::is_package_name;
 use fieldmark_models::views::{View, ViewSet};
 use serde::Deserialize;
 
@@ -13,7 +14,7 @@ use super::schedule::Schedule;
 use super::stages::StageSettings;
 use super::steps::StepSettings;
 use crate::dataset::Source;
-use crate::network::{ColumnInit, NetworkSettings};
+use crate::network::{ColumnInit, NetworkSettings, RESERVED};
 use crate::pictures::Augmentation;
 use crate::recipe::{RecipeError, resolved};
 
@@ -233,6 +234,21 @@ impl NetworkRecipe {
     }
 }
 
+/// Keys that training does not hang on: a run goes on when they change.
+const OF_THE_PACKAGE: [&str; 5] = ["evaluate", "licence", "name", "provenance", "version"];
+
+impl NetworkRecipe {
+    /// What of the recipe training hangs on.
+    #[must_use]
+    pub fn of_training(&self) -> String {
+        let table = self.text.parse().map(|mut table: toml::Table| {
+            OF_THE_PACKAGE.iter().for_each(|key| drop(table.remove(*key)));
+            table.to_string()
+        });
+        table.unwrap_or_else(|_| self.text.clone())
+    }
+}
+
 impl Raw {
     fn check(&self, path: &Path) -> Result<(), RecipeError> {
         let range = |inside: bool, key, value: String, allowed| {
@@ -240,6 +256,27 @@ impl Raw {
             if inside { Ok(()) } else { Err(RecipeError::Range { path, key, value, allowed }) }
         };
         let (train, evaluate) = (&self.train, &self.evaluate);
+        range(is_package_name(&self.name), "name", self.name.clone(), "at most 64 letters, digits, - and _")?;
+        for view in &self.view {
+            let allowed = "a name that no value of the network has";
+            range(!RESERVED.contains(&view.name.as_str()), "view.name", view.name.clone(), allowed)?;
+        }
+        let weight = train.auxiliary_weight;
+        range(
+            weight.is_finite() && weight >= 0.0,
+            "train.auxiliary_weight",
+            weight.to_string(),
+            "0 or more",
+        )?;
+        let confidence = evaluate.confidence;
+        range(
+            confidence > 0.0 && confidence < 1.0,
+            "evaluate.confidence",
+            confidence.to_string(),
+            "between 0 and 1",
+        )?;
+        let floor = evaluate.floor;
+        range((0.0..=1.0).contains(&floor), "evaluate.floor", floor.to_string(), "0 to 1")?;
         let validation = self.data.validation;
         range(
             validation > 0.0 && validation < 1.0,
@@ -407,6 +444,11 @@ mod tests {
             ("norm_decay = 0.95", "norm_decay = 0.95\nmerge = \"conv2d_1a\"", "network.merge"),
             ("norm_decay = 0.95", "norm_decay = 0.95\nsplit = \"nowhere\"", "maxpool_5a, mixed_5b"),
             ("halvings = 10", "halvings = 0", "evaluate.halvings"),
+            ("halvings = 10", "halvings = 10\nconfidence = 95.0", "evaluate.confidence"),
+            ("halvings = 10", "halvings = 10\nfloor = 60.0", "evaluate.floor"),
+            ("batch_size = 16", "batch_size = 16\nauxiliary_weight = nan", "train.auxiliary_weight"),
+            ("name = \"crop\"", "name = \"centre\"", "view.name"),
+            ("name = \"synthetic-3\"", "name = \"my model\"", "name is my model"),
             ("seed = 1", "seed = 1\ncolour = 2", "unknown field"),
             ("table = ", "set = \"x\"\ntable = ", "either set, or table and photos"),
             ("photos = ", "# ", "either set, or table and photos"),

@@ -14,6 +14,7 @@ use super::asking::{Asking, logits};
 use super::batch::Feed;
 use super::dashboard::{Dashboard, StagePlan};
 use super::network::Network;
+use super::order::Sampling;
 use super::processes::{Processes, ProcessesError};
 use super::processor::Processor;
 use super::recipe::NetworkRecipe;
@@ -167,9 +168,9 @@ impl<'a> Session<'a> {
     /// If a picture cannot be read, or the figures not be written.
     pub fn evaluate(&self, network: &Network) -> anyhow::Result<Option<Evaluation>> {
         let recipe = &self.recipe;
-        let sample = self.training.len().min(recipe.evaluate.training_sample);
-        let training = self.trials(network, &self.training[..sample])?;
-        let validation = self.trials(network, &self.validation)?;
+        let training =
+            self.trials(network, &spread(&self.named(&self.training), recipe.evaluate.training_sample))?;
+        let validation = self.trials(network, &self.named(&self.validation))?;
         if !self.processes.is_first() {
             return Ok(None);
         }
@@ -271,6 +272,7 @@ impl<'a> Session<'a> {
             normalisation: recipe.network.preset.normalisation,
             augmentation: training.then_some(recipe.augmentation),
             seed: recipe.network.seed,
+            repeats: recipe.steps.sampling == Sampling::Balanced,
         }
     }
 
@@ -291,15 +293,24 @@ impl<'a> Session<'a> {
         })?;
         bar.finish();
         let sizes = evaluate::class_sizes(&self.taxonomy, &self.photos, &self.training);
+        let individuals = dataset::individuals(&self.photos);
         let trial = |(&photo, logits): (&usize, Vec<f32>)| {
             let truth = self.photos[photo].lowest_known(&self.taxonomy);
             let seen = self.taxonomy.find_lineage(&self.photos[photo].lineage).is_some();
             let trained_on = if seen { sizes.get(&truth).copied().unwrap_or_default() } else { 0 };
             let best = evaluate::best_leaf(&self.taxonomy, &logits);
-            Trial { photo, tree: 0, kind: Kind::Plain, seen, truth, trained_on, logits, best }
+            let individual = individuals[photo];
+            Trial { photo, individual, tree: 0, kind: Kind::Plain, seen, truth, trained_on, logits, best }
         };
         let trials = photos.iter().zip(rows).map(trial).collect();
         Ok(Trials { trees: vec![self.taxonomy.clone()], trials })
+    }
+
+    /// Those of `photos` whose labels are as specific as an answer can be: of a label above that nobody knows whether an answer
+    /// below it is right.
+    fn named(&self, photos: &[usize]) -> Vec<usize> {
+        let named = |&&photo: &&usize| self.photos[photo].is_judged(&self.taxonomy);
+        photos.iter().filter(named).copied().collect()
     }
 
     /// Whether all processes are about to train the same.
@@ -313,14 +324,25 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Of everything a checkpoint must agree with: the recipe, its seed, and the photographs in their order.
+    /// Of everything a checkpoint must agree with: what of the recipe training hangs on, its seed, and the photographs in their
+    /// order, with their individuals and what they are for.
     fn digest(&self) -> String {
-        let mut all = format!("{}\n{}\n", self.recipe.text, self.recipe.network.seed);
-        for photo in &self.photos {
-            all.push_str(&format!("{} {}\n", photo.path.display(), photo.lineage));
+        let mut all = format!("{}\n{}\n", self.recipe.of_training(), self.recipe.network.seed);
+        let mut sides = vec![' '; self.photos.len()];
+        self.training.iter().for_each(|&photo| sides[photo] = 'T');
+        self.validation.iter().for_each(|&photo| sides[photo] = 'V');
+        for (photo, side) in self.photos.iter().zip(sides) {
+            let line = (photo.path.display(), &photo.individual, &photo.lineage);
+            all.push_str(&format!("{side} {} {} {}\n", line.0, line.1, line.2));
         }
         Sha256Digest::of(all.as_bytes()).to_string()
     }
+}
+
+/// At most `most` of `photos`, from all along them: they stand in the order of their taxa.
+fn spread(photos: &[usize], most: usize) -> Vec<usize> {
+    let count = photos.len().min(most);
+    (0..count).map(|number| photos[number * photos.len() / count]).collect()
 }
 
 fn measured_on(evaluation: &Evaluation) -> String {

@@ -183,7 +183,7 @@ fn feed<'a>(
     augmentation: Option<Augmentation>,
 ) -> Feed<'a> {
     let normalisation = settings.preset.normalisation;
-    Feed { pictures: &set.pictures, views, normalisation, augmentation, seed: SEED }
+    Feed { pictures: &set.pictures, views, normalisation, augmentation, seed: SEED, repeats: false }
 }
 
 #[test]
@@ -328,7 +328,7 @@ fn a_loss_that_is_no_number_stops_the_run_and_names_the_pictures() {
 }
 
 #[test]
-fn a_checkpoint_that_cannot_be_written_leaves_the_one_before() {
+fn a_checkpoint_of_another_recipe_is_none_and_a_torn_one_is_told() {
     let set = set(2);
     let path = set.folder.path().join("checkpoint.safetensors");
     train_on(&set, Some(&path), 1.0, |_| Ok(())).expect("a run");

@@ -39,6 +39,8 @@ impl Picked {
 
 /// Samples of a batch.
 const BATCH: usize = 1 << 15;
+/// What makes the order in which a cap keeps pictures one of its own.
+pub(super) const CAP: u64 = 0x5bd1_e995_9e37_79b9;
 
 struct Picture<'a> {
     taxon: u32,
@@ -179,7 +181,8 @@ impl Part<'_> {
         }
         let Some(cap) = self.rules.cap.and_then(|cap| usize::try_from(cap).ok()) else { return Ok(()) };
         if chosen.len() - begin > cap {
-            let seed = self.rules.seed;
+            // Another hash than sides go by: a table without observations has pictures for them, and a cap would keep one side.
+            let seed = self.rules.seed.rotate_left(32) ^ CAP;
             chosen[begin..]
                 .sort_by_cached_key(|picture| XxHash64::oneshot(seed, picture.location.as_bytes()));
             for picture in chosen.drain(begin + cap..) {

@@ -185,8 +185,10 @@ fn by_hand(case: &Case) -> (BTreeSet<Vec<String>>, DroppedByHand) {
     let mut samples = BTreeSet::new();
     let mut count: BTreeMap<u32, u64> = BTreeMap::new();
     let mut in_order = pictures.clone();
-    in_order
-        .sort_by_key(|picture| twox_hash::XxHash64::oneshot(5, format!("http://x/{}", picture.1).as_bytes()));
+    let order = 5u64.rotate_left(32) ^ crate::pick::CAP;
+    in_order.sort_by_key(|picture| {
+        twox_hash::XxHash64::oneshot(order, format!("http://x/{}", picture.1).as_bytes())
+    });
     for (taxon, location, line, key, observer) in in_order {
         let number = count.entry(taxon).or_default();
         if !kept(taxon, &own, case.min) {

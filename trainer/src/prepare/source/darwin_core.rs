@@ -21,9 +21,15 @@ struct OccurrenceColumns {
     status: Option<usize>,
     presence: Option<usize>,
     grade: Option<usize>,
+    /// Of one animal or plant that was recorded more than once.
+    organism: Option<usize>,
     observer: Option<usize>,
     common_name: Option<usize>,
 }
+
+/// What iNaturalist calls what is not of research grade. Other publishers have words of their own for how a record was verified,
+/// in the same column.
+const LOWER_GRADES: [&str; 2] = ["casual", "needs_id"];
 
 const RANKS: [&str; 7] = ["kingdom", "phylum", "class", "order", "family", "genus", "species"];
 
@@ -39,6 +45,7 @@ impl OccurrenceColumns {
             status: column("taxonomicStatus"),
             presence: column("occurrenceStatus"),
             grade: any(&["qualityGrade", "quality_grade", "identificationVerificationStatus"]),
+            organism: column("organismID"),
             observer: any(&["inaturalistLogin", "recordedByID", "recordedBy"]),
             common_name: column("vernacularName"),
         }
@@ -54,13 +61,14 @@ impl OccurrenceColumns {
         let grade = row.optional(self.grade);
         let dropped = if row.optional(self.presence).eq_ignore_ascii_case("absent") {
             Some(Reason::Absent)
-        } else if research && !grade.is_empty() && !grade.eq_ignore_ascii_case("research") {
+        } else if research && LOWER_GRADES.iter().any(|lower| grade.eq_ignore_ascii_case(lower)) {
             Some(Reason::NotResearchGrade)
         } else {
             None
         };
         let observer = row.optional(self.observer);
-        let observed = Observed { key: row.cell(self.key), observation: "", observer, dropped };
+        let observed =
+            Observed { key: row.cell(self.key), observation: row.optional(self.organism), observer, dropped };
         let ranks = self.ranks.map(|column| row.optional(column));
         let accepted = row.optional(self.accepted);
         let name = if accepted.is_empty() { row.optional(self.name) } else { accepted };

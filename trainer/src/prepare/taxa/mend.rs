@@ -218,6 +218,35 @@ fn id_of(lineage: &Lineage) -> String {
     format!("{rank}:{lineage}")
 }
 
+/// Lineages with a taxon that has the same rank and the same names above it as another's, at other ranks, as where a row's cells
+/// are shifted by one: of two such the one with fewer rows.
+fn clashes<'w>(names: &[(RawName, u64)], whole: &'w [Result<Lineage, Reason>]) -> BTreeSet<&'w Lineage> {
+    let mut rows: BTreeMap<&Lineage, u64> = BTreeMap::new();
+    for ((_, count), lineage) in names.iter().zip(whole) {
+        if let Ok(lineage) = lineage {
+            *rows.entry(lineage).or_default() += count;
+        }
+    }
+    let mut by_rows: Vec<(&Lineage, u64)> = rows.into_iter().collect();
+    by_rows.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    let mut ranks_of: HashMap<String, String> = HashMap::new();
+    let mut clashing = BTreeSet::new();
+    for (lineage, _) in by_rows {
+        let (mut path, mut ranks, mut own) = (String::new(), String::new(), Vec::new());
+        for (rank, name) in lineage.levels() {
+            path = if path.is_empty() { name.to_owned() } else { format!("{path}|{name}") };
+            ranks = format!("{ranks}|{}", rank.name());
+            own.push((format!("{}:{path}", rank.name()), ranks.clone()));
+        }
+        if own.iter().any(|(id, ranks)| ranks_of.get(id).is_some_and(|known| known != ranks)) {
+            clashing.insert(lineage);
+        } else {
+            ranks_of.extend(own);
+        }
+    }
+    clashing
+}
+
 impl Mending {
     fn new(names: &[(RawName, u64)], whole: &[Result<Lineage, Reason>], mended: BTreeMap<Mend, u64>) -> Self {
         let mut common: BTreeMap<&Lineage, &str> = BTreeMap::new();
@@ -242,12 +271,25 @@ impl Mending {
             names: names.len(),
             homonyms: 0,
         };
-        if let Ok(tree) = builder.build() {
+        let mut clashing = BTreeSet::new();
+        let tree = builder.build().or_else(|_| {
+            clashing = clashes(names, whole);
+            let mut builder = TaxonomyBuilder::new();
+            common
+                .keys()
+                .filter(|lineage| !clashing.contains(*lineage))
+                .for_each(|one| builder.insert(one, None));
+            builder.build()
+        });
+        if let Ok(tree) = tree {
             this.plant(&tree);
         }
         let positions: HashMap<&str, u32> = this.ids.iter().map(String::as_str).zip(0..).collect();
         for ((_, rows), lineage) in names.iter().zip(whole) {
             let verdict = lineage.as_ref().map_err(|&reason| reason).and_then(|lineage| {
+                if clashing.contains(lineage) {
+                    return Err(Reason::NameNotParsable);
+                }
                 positions.get(id_of(lineage).as_str()).copied().ok_or(Reason::NameNotParsable)
             });
             if let Ok(taxon) = verdict {

@@ -11,6 +11,7 @@ use super::{Candidate, Search};
 use crate::quantise::explicit::corrected;
 use crate::quantise::fidelity::{Fidelity, judged};
 use crate::quantise::histogram::Method;
+use crate::quantise::placement::{Exceptions, place};
 use crate::quantise::record::Variant;
 use crate::quantise::sensitive::{self, Panel};
 use crate::quantise::simulate::simulate;
@@ -34,10 +35,16 @@ pub(in crate::quantise) struct Judgement {
     pub(super) answers: Vec<Vec<f32>>,
 }
 
+/// What a search can go back to.
+struct State {
+    exceptions: Exceptions,
+    best: Candidate,
+}
+
 impl Search<'_> {
     /// Judges the int8 graph as it is.
     pub(in crate::quantise) fn judge(&self) -> Result<Judgement, QuantiseError> {
-        let answers = self.answers(&simulate(&self.int8(&self.best, &self.float)), self.judging)?;
+        let answers = self.answers(&simulate(&self.int8(&self.best, &self.exceptions)), self.judging)?;
         let taxonomy = self.package.taxonomy();
         let calibration = self.package.calibration();
         let point = calibration.point_for(self.settings.accuracy).ok();
@@ -120,7 +127,7 @@ impl Search<'_> {
         Ok(judgement)
     }
 
-    /// Leaves layers in float, the one worth most first, until the target is reached. Where it never is, those stay float after
+    /// Makes exceptions of layers, the one worth most first, until the target is reached. Where it never is, those stay after
     /// which most names agreed, and no more of them than it took.
     pub(in crate::quantise) fn keep_sensitive_in_float(
         &mut self,
@@ -140,16 +147,17 @@ impl Search<'_> {
         let probing = (self.probing, &self.probing_answers[..]);
         let panel = Panel::of((self.judging, &self.judging_answers), &now.answers, probing);
         let ranked = sensitive::by_worth(units, |float| {
-            let graph = self.int8(&self.best, float);
+            let float = Exceptions { float: float.clone(), ..Exceptions::default() };
+            let graph = self.int8(&self.best, &float);
             self.likeness(&graph, &panel.samples, &panel.answers)
         })?;
         let name = |unit: &[String]| unit.join(" ");
         self.sensitivity =
             ranked.iter().map(|(unit, left)| Variant { name: name(unit), divergence: *left }).collect();
-        let mut fewest = self.float.clone();
+        let mut fewest = self.state();
         let mut most_alike = now;
         for (rank, (unit, _)) in ranked.into_iter().enumerate() {
-            if self.float.len() + unit.len() > most {
+            if self.exceptions.float.len() + unit.len() > most {
                 break;
             }
             if rank < REMEASURED
@@ -157,22 +165,69 @@ impl Search<'_> {
             {
                 return Ok(judgement);
             }
-            (self.say)(&format!("in float: {}", name(&unit)));
-            self.float.extend(unit);
-            let now = self.judge()?;
+            let now = self.except(&unit, rank < REMEASURED)?;
             if self.reaches(&now) {
                 return Ok(now);
             }
             if now.fidelity.agreement > most_alike.fidelity.agreement {
-                (fewest, most_alike) = (self.float.clone(), now);
+                (fewest, most_alike) = (self.state(), now);
             }
         }
-        if self.float != fewest {
-            let (all, left) = (self.float.len(), fewest.len());
+        if self.exceptions != fewest.exceptions {
+            let (all, left) = (self.exceptions.float.len(), fewest.exceptions.float.len());
             (self.say)(&format!("the target is missed with {all} layers in float: back to {left}"));
-            self.float = fewest;
+            self.restore(fewest);
         }
         Ok(most_alike)
+    }
+
+    /// Leaves `unit` in float; or, where `padding` may be tried and brings as many names back, in int8 with its padding apart.
+    fn except(&mut self, unit: &[String], padding: bool) -> Result<Judgement, QuantiseError> {
+        let before = self.state();
+        let padded = if padding { self.pad_apart(unit)? } else { None };
+        let with_padding = self.state();
+        self.restore(before);
+        self.exceptions.float.extend(unit.iter().cloned());
+        let in_float = self.judge()?;
+        if let Some(padded) = padded
+            && (self.reaches(&padded) || !self.reaches(&in_float))
+            && padded.fidelity.agreement >= in_float.fidelity.agreement
+        {
+            (self.say)(&format!("padded apart: {}", unit.join(" ")));
+            self.restore(with_padding);
+            return Ok(padded);
+        }
+        (self.say)(&format!("in float: {}", unit.join(" ")));
+        Ok(in_float)
+    }
+
+    /// Takes the padding off the layers of `unit`, so that what they read is centred; the judgement, where that is possible.
+    fn pad_apart(&mut self, unit: &[String]) -> Result<Option<Judgement>, QuantiseError> {
+        let known = self.full.padded.len();
+        self.exceptions.padded.extend(unit.iter().cloned());
+        self.place_fully();
+        if self.full.padded.len() == known {
+            return Ok(None);
+        }
+        if !self.best.shifts.is_empty() {
+            self.best.shifts = self.shifts(&self.best.rounded)?;
+        }
+        self.judge().map(Some)
+    }
+
+    fn state(&self) -> State {
+        State { exceptions: self.exceptions.clone(), best: self.best.clone() }
+    }
+
+    fn restore(&mut self, state: State) {
+        (self.exceptions, self.best) = (state.exceptions, state.best);
+        self.place_fully();
+    }
+
+    /// Scale groups keep their numbers: what is quantised does not hang on who pads.
+    fn place_fully(&mut self) {
+        let padded = self.exceptions.padded.clone();
+        self.full = place(&self.best.graph, &Exceptions { padded, ..Exceptions::default() });
     }
 
     /// Gives what `unit` reads its range by another method; the judgement where the target is reached with it. It stays only
@@ -205,7 +260,7 @@ mod tests {
 
     use super::*;
     use crate::quantise::fidelity::Target;
-    use crate::quantise::tests::{branched, package, samples, settings, toy};
+    use crate::quantise::tests::{branched, package, padded, padded_apart, samples, settings, toy};
     use crate::quantise::{Model, Settings};
 
     /// A search that has its numbers, and what it said since.
@@ -278,9 +333,35 @@ mod tests {
             assert!(!search.reaches(&now), "{:?}", now.fidelity);
             let after = search.keep_sensitive_in_float(now).expect("a judgement");
             assert!(search.reaches(&after), "{:?}", after.fidelity);
-            assert!(search.float.is_empty(), "{:?}", search.float);
+            assert_eq!(search.exceptions, Exceptions::default());
             assert_eq!(after.answers, search.judge().expect("the same").answers);
             assert!(said.borrow().last().is_some_and(|line| line.starts_with("range by ")), "{said:?}");
+        });
+    }
+
+    #[test]
+    fn a_layer_that_answers_as_well_with_its_padding_apart_stays_in_int8() {
+        searched_for(padded(), &settings(), |search, said| {
+            // Steps so wide that twice as many of them show.
+            let group = search.full.groups["merge.relu"];
+            let (method, range) = search.best.ranges[&group];
+            search.best.ranges.insert(group, (method, 8.0 * range));
+            let plain = search.judge().expect("a judgement").fidelity.divergence;
+            let unit = ["wide".to_owned()];
+            let after = search.except(&unit, true).expect("a judgement");
+            assert_eq!(search.exceptions, padded_apart());
+            assert!(after.fidelity.divergence < plain, "{} {plain}", after.fidelity.divergence);
+            assert_eq!(after.answers, search.judge().expect("the same").answers);
+            assert_eq!(*said.borrow(), ["padded apart: wide"]);
+        });
+    }
+
+    #[test]
+    fn a_layer_that_pads_nothing_is_left_in_float() {
+        searched_for(branched(), &settings(), |search, said| {
+            search.except(&["up".to_owned()], true).expect("a judgement");
+            assert_eq!(search.exceptions.padded, Default::default());
+            assert_eq!(*said.borrow(), ["in float: up"]);
         });
     }
 
@@ -292,7 +373,11 @@ mod tests {
             let before = now.fidelity.agreement;
             let after = search.keep_sensitive_in_float(now).expect("a judgement");
             assert!(said.borrow().iter().any(|line| line.starts_with("in float: ")), "{said:?}");
-            assert_eq!(search.float.is_empty(), after.fidelity.agreement <= before, "{said:?}");
+            assert_eq!(
+                search.exceptions == Exceptions::default(),
+                after.fidelity.agreement <= before,
+                "{said:?}"
+            );
             assert_eq!(after.answers, search.judge().expect("the same").answers);
         });
     }

@@ -142,6 +142,20 @@ fn killed_again_and_again(port: u16, mut broker: Broker, kind: &str) {
     assert_eq!(tally.lost, 0);
 }
 
+/// Until the outbox of a daemon that was just started is being written to: opening it is one commit or two.
+fn wait_for_commits(field: &Field) {
+    let log = field.path("state").join("outbox-n1.sqlite-wal");
+    let stamp = || std::fs::metadata(&log).and_then(|log| Ok((log.len(), log.modified()?))).ok();
+    let (begun, mut last, mut commits) = (std::time::Instant::now(), stamp(), 0);
+    while commits < 6 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is decided: {}", field.log());
+        std::thread::sleep(Duration::from_millis(1));
+        let now = stamp();
+        commits += u32::from(now != last);
+        last = now;
+    }
+}
+
 #[test]
 fn a_detection_survives_kill_nine() {
     let kills = if full() { 200 } else { 6 };
@@ -160,7 +174,8 @@ fn a_detection_survives_kill_nine() {
         }
         let daemon = field.start();
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        std::thread::sleep(Duration::from_millis(u64::from(100 + (random >> 16) % 500)));
+        wait_for_commits(&field);
+        std::thread::sleep(Duration::from_millis(u64::from((random >> 16) % 300)));
         daemon.signal("-KILL");
         drop(daemon);
         assert!(!field.log().contains("set aside"), "{}", field.log());

@@ -98,6 +98,12 @@ fn metrics_account_for_every_frame() {
         let settled = count("inferred") + count("dropped") + count("skipped") + count("waiting");
         assert_eq!(count("captured"), settled, "{text}");
     }
+    // Frames there are, and the one that is no picture is told of.
+    listener.wait("fieldmark/n1/metrics", |heard| {
+        let pond = &json(heard.last().expect("metrics"))["cameras"]["pond"];
+        let some = |key: &str| pond[key].as_u64().is_some_and(|count| count > 0);
+        some("inferred") && some("skipped")
+    });
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn make_certificates(folder: &Path, names: &[&str]) {
     assert!(made.status.success(), "{made:?}");
 }
 
-/// The shipped broker with the shipped rules; only paths and the port are of this test.
+/// The shipped broker with the shipped rules, below a main file as Debian has it; only paths and the port are of this test.
 fn broker(pki: &Path, port: u16) -> Broker {
     let folder = tempfile::tempdir().expect("a folder");
     let at = |name: &str| pki.join(name).display().to_string();
@@ -29,9 +29,10 @@ fn broker(pki: &Path, port: u16) -> Broker {
         .replace("/etc/mosquitto/certs/ca.pem", &at("ca.pem"))
         .replace("/etc/mosquitto/certs/broker.pem", &at("localhost.pem"))
         .replace("/etc/mosquitto/certs/broker.key", &at("localhost.key"))
-        .replace("/etc/mosquitto/fieldmark.acl", &shipped("fieldmark.acl").display().to_string())
-        .replace("/var/lib/mosquitto/", &format!("{}/", folder.path().display()));
-    Broker::in_folder(port, &format!("user root\n{text}"), folder)
+        .replace("/etc/mosquitto/fieldmark.acl", &shipped("fieldmark.acl").display().to_string());
+    // As Debian's main file begins, which includes ours.
+    let main = format!("user root\npersistence true\npersistence_location {}/\n", folder.path().display());
+    Broker::in_folder(port, &format!("{main}{text}"), folder)
 }
 
 #[test]

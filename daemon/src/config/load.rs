@@ -1,5 +1,6 @@
 //! Layers, later ones over earlier ones: the file, `conf.d/*.toml` beside it in name order, the environment.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use config::{Environment, File, FileFormat};
@@ -77,20 +78,45 @@ pub fn read_layered(path: &Path, released: Option<&Path>) -> Result<(Config, Wri
         }
         builder = builder.add_source(File::from_str(&text, FileFormat::Toml));
     }
-    let environment = Environment::with_prefix(ENVIRONMENT_PREFIX)
-        .prefix_separator("__")
-        .separator("__")
-        .try_parsing(true)
-        .list_separator(",")
-        .with_list_parse_key("model.priors")
-        .with_list_parse_key("onnxruntime.providers")
-        .with_list_parse_key("watch.taxa")
-        .with_list_parse_key("watch.novelty")
-        .with_list_parse_key("commands.allow");
-    let built = builder.add_source(environment).build()?;
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let built = with_environment(builder, variables)?.build()?;
     let written =
         Written::new(path.to_owned(), released.map(Path::to_owned), &built.clone().try_deserialize()?);
     Ok((check(built)?, written))
+}
+
+/// Keys that are lists; the environment has their items with commas between them.
+const LISTS: [&str; 5] =
+    ["commands.allow", "model.priors", "onnxruntime.providers", "watch.novelty", "watch.taxa"];
+
+/// `builder` with the keys that `variables` set over it. A value is what the key's type makes of it: a node called `0012`
+/// stays so.
+fn with_environment(
+    mut builder: config::ConfigBuilder<config::builder::DefaultState>,
+    variables: impl Iterator<Item = (String, String)>,
+) -> Result<config::ConfigBuilder<config::builder::DefaultState>, config::ConfigError> {
+    let (mut plain, mut controls) = (HashMap::new(), HashMap::new());
+    for (name, value) in variables {
+        let key = name.to_lowercase().replace("__", ".");
+        let list = key
+            .split_once('.')
+            .filter(|(prefix, key)| prefix.eq_ignore_ascii_case(ENVIRONMENT_PREFIX) && LISTS.contains(key));
+        if let Some((_, key)) = list {
+            let items: Vec<String> = value.split(',').map(|item| item.trim().to_owned()).collect();
+            builder = builder.set_override(key, items)?;
+        } else if key.contains(".controls.") {
+            // Switches or numbers: what they are shows in the value alone.
+            controls.insert(name, value);
+        } else {
+            plain.insert(name, value);
+        }
+    }
+    let source = |variables| {
+        let environment = Environment::with_prefix(ENVIRONMENT_PREFIX);
+        environment.prefix_separator("__").separator("__").source(Some(variables))
+    };
+    Ok(builder.add_source(source(plain)).add_source(source(controls).try_parsing(true)))
 }
 
 /// Tables that stay the node's own.
@@ -141,6 +167,30 @@ fn drop_ins(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn values_of_the_environment_are_what_their_keys_are() {
+        let text = "node = \"n\"\n[mqtt]\nurl = \"mqtt://h\"\n[outbox]\ndurable = false\n[camera.c]\nsource = \"files\"\nfolder = \"x\"\n";
+        let with = |variables: &[(&str, &str)]| {
+            let builder = config::Config::builder().add_source(File::from_str(text, FileFormat::Toml));
+            let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            check(with_environment(builder, variables).expect("keys").build().expect("a configuration"))
+        };
+        for name in ["0012", "1e3", "True"] {
+            assert_eq!(with(&[("FIELDMARK__NODE", name)]).expect("good").node.as_str(), name);
+        }
+        let config = with(&[
+            ("FIELDMARK__MODEL__PRIORS", "212"),
+            ("FIELDMARK__MQTT__METRICS_S", "2.5"),
+            ("FIELDMARK__HOME_ASSISTANT__DISCOVERY", "true"),
+            ("FIELDMARK__OUTBOX__MAX_MB", "64"),
+            ("FIELDMARKED__NODE", "another"),
+        ]);
+        let config = config.expect("good");
+        assert_eq!(config.outbox.max_bytes, 64 << 20);
+        assert!(with(&[("FIELDMARK__OUTBOX__MAX_MB", "much")]).is_err());
+        assert!(with(&[("FIELDMARK__NODES", "n")]).is_err(), "no such key");
+    }
 
     #[test]
     fn drop_ins_lie_over_the_file_in_name_order() {

@@ -58,3 +58,15 @@ fn the_service_is_hardened_with_cameras_and_gpu_and_more_so_without_gpu() {
     assert!(with_gpu <= 1.8, "{with_gpu}");
     assert!(cpu_only <= 1.2, "{cpu_only}");
 }
+
+/// Its engine takes no plan from a folder that anybody else may write.
+#[test]
+fn plans_of_tensorrt_stay_in_a_folder_of_roots() {
+    let text = |file| std::fs::read_to_string(shipped(file)).expect("a file");
+    let handed_over = |line: &str| line.starts_with("CacheDirectory=");
+    assert!(
+        !text("fieldmarkd.service").lines().any(handed_over),
+        "systemd would give it to the daemon's user"
+    );
+    assert!(text("tmpfiles.conf").lines().any(|line| line == "d /var/cache/fieldmark 0755 root root"));
+}

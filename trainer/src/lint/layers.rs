@@ -47,9 +47,8 @@ pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding
         Some(_) if given != axis => found(
             Rule::WeightAxis,
             format!(
-                "its weights are scaled along axis {}, which NVIDIA's parser takes and answers wrongly: \
-                 scale output channels, axis {axis}",
-                given
+                "its weights are scaled along axis {given}, which NVIDIA's parser takes and answers wrongly: \
+                 scale output channels, axis {axis}"
             ),
         ),
         _ => {}

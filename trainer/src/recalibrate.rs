@@ -3,17 +3,16 @@
 
 mod temperature;
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use fieldmark_models::calibration::Calibration;
+use fieldmark_models::calibration::{Calibration, CalibrationError};
 use fieldmark_models::package::{Draft, GOLDEN, Golden, GoldenPicture, MODEL, Package, REPORT};
 use fieldmark_models::picture::Picture;
 use fieldmark_models::views::ViewRenderer;
 
 use crate::calibrate::{self, Case, Settings};
-use crate::dataset::Photo;
+use crate::dataset::{self, Photo};
 use crate::features::Runner;
 use crate::package::{self, PictureFile};
 use crate::report;
@@ -56,26 +55,20 @@ impl Recalibration {
             answers.push((logits, photo.lowest_known(package.taxonomy())));
             done();
         }
-        let mut individuals: HashMap<&str, usize> = HashMap::new();
-        for (number, photo) in photos.iter().enumerate() {
-            individuals.entry(&photo.individual).or_insert(number);
-        }
         let cases: Vec<Case<'_>> = answers
             .iter()
-            .zip(&photos)
-            .map(|((logits, truth), photo)| Case {
+            .zip(dataset::individuals(photos.iter().copied()))
+            .map(|((logits, truth), group)| Case {
                 taxonomy: package.taxonomy(),
                 logits,
                 truth: *truth,
-                group: individuals[photo.individual.as_str()],
+                group,
             })
             .collect();
         let fitted = calibrate::calibrate(&cases, settings)
             .context("calibration needs photographs of at least two individuals")?;
         let model = with_temperature(onnx, fitted.temperature())?;
-        let temperature = package.calibration().temperature() * fitted.temperature();
-        let calibration =
-            Calibration::new(fitted.n(), temperature, fitted.confidence(), fitted.curve().to_vec())?;
+        let calibration = on_top_of(package.calibration(), &fitted)?;
         Ok(Self { package, calibration, model })
     }
 
@@ -136,12 +129,13 @@ impl Recalibration {
     }
 }
 
+/// `fitted` on answers that have the temperature of `before` in them.
+pub(crate) fn on_top_of(before: &Calibration, fitted: &Calibration) -> Result<Calibration, CalibrationError> {
+    let temperature = before.temperature() * fitted.temperature();
+    Calibration::new(fitted.n(), temperature, fitted.confidence(), fitted.curve().to_vec())
+}
+
 pub(crate) fn read(path: &Path) -> anyhow::Result<Picture> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot read photograph {}", path.display()))?;
     Picture::decode(&bytes).with_context(|| path.display().to_string())
-}
-
-/// Position of the first photograph of the same individual.
-pub(crate) fn group(photos: &[Photo], photo: &Photo) -> usize {
-    photos.iter().position(|other| other.individual == photo.individual).unwrap_or_default()
 }

@@ -261,21 +261,52 @@ impl Recipe {
     }
 }
 
+/// An error unless what the recipe at `path` has for `key` is `inside` of what is allowed.
+pub(crate) fn range(
+    path: &Path,
+    inside: bool,
+    key: &'static str,
+    value: &dyn ToString,
+    allowed: &'static str,
+) -> Result<(), RecipeError> {
+    let error = || RecipeError::Range { path: path.into(), key, value: value.to_string(), allowed };
+    if inside { Ok(()) } else { Err(error()) }
+}
+
+/// Whether a package and its graph can have these names: both are made when training is over.
+pub(crate) fn check_names(path: &Path, name: &str, views: &[View]) -> Result<(), RecipeError> {
+    range(path, is_package_name(name), "name", &name, "at most 64 letters, digits, - and _")?;
+    for View { name, .. } in views {
+        let allowed = "a name that no value of the network has";
+        range(path, !RESERVED.contains(&name.as_str()), "view.name", name, allowed)?;
+    }
+    Ok(())
+}
+
+/// What is measured after training, of one recipe as of the other.
+pub(crate) fn check_evaluation(
+    path: &Path,
+    targets: &[f64],
+    halvings: usize,
+    confidence: f64,
+    floor: f64,
+) -> Result<(), RecipeError> {
+    range(path, (1..=1000).contains(&halvings), "evaluate.halvings", &halvings, "1 to 1000")?;
+    let between = confidence > 0.0 && confidence < 1.0;
+    range(path, between, "evaluate.confidence", &confidence, "between 0 and 1")?;
+    range(path, (0.0..=1.0).contains(&floor), "evaluate.floor", &floor, "0 to 1")?;
+    let ascending = targets.windows(2).all(|pair| pair[0] < pair[1]);
+    let inside = targets.iter().all(|target| (0.0..1.0).contains(target));
+    let list = format!("{targets:?}");
+    range(path, ascending && inside && !targets.is_empty(), "evaluate.targets", &list, "ascending, in 0 to 1")
+}
+
 impl Raw {
     fn check(&self, path: &Path) -> Result<(), RecipeError> {
-        let range = |inside: bool, key, value: &dyn ToString, allowed| {
-            let path = path.to_owned();
-            if inside {
-                Ok(())
-            } else {
-                Err(RecipeError::Range { path, key, value: value.to_string(), allowed })
-            }
-        };
-        range(is_package_name(&self.name), "name", &self.name, "at most 64 letters, digits, - and _")?;
-        for view in &self.view {
-            let allowed = "a name that no value of the network has";
-            range(!RESERVED.contains(&view.name.as_str()), "view.name", &view.name, allowed)?;
-        }
+        let range = |inside, key, value: &dyn ToString, allowed| range(path, inside, key, value, allowed);
+        check_names(path, &self.name, &self.view)?;
+        let EvaluateSettings { halvings, confidence, floor, .. } = self.evaluate;
+        check_evaluation(path, &self.evaluate.targets, halvings, confidence, floor)?;
         let unit = 0.0..=1.0;
         range(unit.contains(&self.transfer.keep), "transfer.keep", &self.transfer.keep, "0 to 1")?;
         let share = self.network.whole_share;
@@ -286,17 +317,6 @@ impl Raw {
         range(self.evaluate.splits >= 2, "evaluate.splits", &self.evaluate.splits, "2 or more")?;
         let left_out = self.evaluate.left_out;
         range((0.0..0.9).contains(&left_out), "evaluate.left_out", &left_out, "0 to 0.9")?;
-        let halvings = self.evaluate.halvings;
-        range((1..=1000).contains(&halvings), "evaluate.halvings", &halvings, "1 to 1000")?;
-        let confidence = self.evaluate.confidence;
-        range(confidence > 0.0 && confidence < 1.0, "evaluate.confidence", &confidence, "between 0 and 1")?;
-        let floor = self.evaluate.floor;
-        range((0.0..=1.0).contains(&floor), "evaluate.floor", &floor, "0 to 1")?;
-        let targets = &self.evaluate.targets;
-        let ascending = targets.windows(2).all(|pair| pair[0] < pair[1]);
-        let inside = targets.iter().all(|target| (0.0..1.0).contains(target));
-        let list = format!("{targets:?}");
-        range(ascending && inside && !targets.is_empty(), "evaluate.targets", &list, "ascending, in 0 to 1")?;
         let rising = self.transfer.depths.windows(2).all(|pair| pair[0] < pair[1]);
         let depths = format!("{:?}", self.transfer.depths);
         range(rising && !self.transfer.depths.contains(&0), "transfer.depths", &depths, "ascending, from 1")

@@ -70,10 +70,10 @@ pub fn taxonomy<'a>(photos: impl IntoIterator<Item = &'a Photo>) -> Result<Taxon
 
 /// For each of `photos` the position of the first one of the same individual.
 #[must_use]
-pub fn individuals(photos: &[Photo]) -> Vec<usize> {
+pub fn individuals<'p>(photos: impl IntoIterator<Item = &'p Photo>) -> Vec<usize> {
     let mut first = std::collections::HashMap::new();
     photos
-        .iter()
+        .into_iter()
         .enumerate()
         .map(|(number, photo)| *first.entry(&photo.individual).or_insert(number))
         .collect()

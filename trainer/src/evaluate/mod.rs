@@ -92,9 +92,9 @@ pub fn trials(
     done: impl Fn(),
 ) -> Result<Trials, fieldmark_models::taxonomy::TaxonomyError> {
     let mut all = Trials { trees: Vec::new(), trials: Vec::new() };
+    let individuals = dataset::individuals(photos);
     for number in 0..recipe.evaluate.splits {
         let seed = recipe.seed.wrapping_add(number as u64);
-        let individuals = dataset::individuals(photos);
         let split = dataset::random_split(photos, recipe.evaluate.left_out, seed);
         let taxonomy = dataset::taxonomy(split.training.iter().map(|&position| &photos[position]))?;
         let training = examples(&taxonomy, photos, features, &split.training);

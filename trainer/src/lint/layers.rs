@@ -2,7 +2,7 @@
 
 use fieldmark_models::onnx::Node;
 
-use super::pairs::{is_of_weights, scales};
+use super::pairs::{channel_axis, scales, weights};
 use super::seams::dequantised;
 use super::{Finding, Rule};
 use fieldmark_models::onnx::wiring::{Wiring, input};
@@ -11,11 +11,11 @@ pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding
     let mut found = |rule, fix: String| findings.push(Finding::new(rule, node, fix));
     // A DQ may stand before what only moves numbers: engines pull it through.
     let data = input(node, 0).and_then(|data| dequantised(wiring, data));
-    let weights = dequantizer(wiring, node, 1);
+    let back = dequantizer(wiring, node, 1);
     if dequantizer(wiring, node, 2).is_some() {
         found(Rule::FloatBias, "its bias comes from a DequantizeLinear: keep biases as floats".into());
     }
-    match (data, weights) {
+    match (data, back) {
         (Some(_), None) => {
             found(
                 Rule::DataAndWeights,
@@ -30,13 +30,12 @@ pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding
         }
         _ => {}
     }
-    let Some(weights) = weights.filter(|weights| is_of_weights(wiring, weights)) else { return };
-    let Some(dims) = input(weights, 0).and_then(|name| constant_dims(wiring, name)) else { return };
+    let Some(back) = back else { return };
+    let Some(dims) = weights(wiring, back).map(|weights| &weights.dims) else { return };
     let Some(axis) = output_axis(node, dims.len()) else { return };
-    let given = weights.int("axis", 1);
-    let given = if given < 0 { given + dims.len() as i64 } else { given };
+    let given = channel_axis(back, dims.len());
     let channels = usize::try_from(axis).ok().and_then(|axis| dims.get(axis)).copied();
-    match scales(wiring, weights).map(|scales| scales.len()) {
+    match scales(wiring, back).map(|scales| scales.len()) {
         Some(1) if channels == Some(1) => {}
         Some(1) => found(
             Rule::WeightPerChannel,
@@ -57,13 +56,6 @@ pub(super) fn check(wiring: &Wiring<'_>, node: &Node, findings: &mut Vec<Finding
 
 fn dequantizer<'g>(wiring: &Wiring<'g>, node: &Node, slot: usize) -> Option<&'g Node> {
     wiring.maker(input(node, slot)?).filter(|maker| maker.op_type == "DequantizeLinear")
-}
-
-/// The shape of the constant `name`, or of the one that is quantised to it.
-fn constant_dims<'g>(wiring: &Wiring<'g>, name: &str) -> Option<&'g [i64]> {
-    let through = wiring.maker(name).filter(|maker| maker.op_type == "QuantizeLinear");
-    let source = through.and_then(|maker| input(maker, 0)).unwrap_or(name);
-    wiring.constant(source).map(|constant| &constant.dims[..])
 }
 
 /// The axis of weights of `sides` sides that output channels lie along; `None` where it depends on more than the node.

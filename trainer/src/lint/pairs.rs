@@ -1,6 +1,6 @@
 //! One QuantizeLinear or DequantizeLinear by itself: its scale, its zero point, its partner.
 
-use fieldmark_models::onnx::{Node, data_type};
+use fieldmark_models::onnx::{Node, Tensor, data_type};
 
 use super::{Finding, Rule};
 use fieldmark_models::onnx::wiring::{Wiring, input, output};
@@ -27,7 +27,7 @@ pub(super) fn check(wiring: &Wiring<'_>, node: &Node, opset: i64, findings: &mut
     {
         found(Rule::Pair, fix);
     }
-    if scales(wiring, node).is_some_and(|scales| scales.len() > 1) && !is_of_weights(wiring, node) {
+    if scales(wiring, node).is_some_and(|scales| scales.len() > 1) && weights(wiring, node).is_none() {
         found(
             Rule::ActivationPerTensor,
             "an activation has a scale for each channel, which NVIDIA's parser takes and answers wrongly: \
@@ -42,17 +42,22 @@ pub(super) fn scales(wiring: &Wiring<'_>, node: &Node) -> Option<Vec<f32>> {
     wiring.constant(input(node, 1)?)?.floats()
 }
 
-/// Whether a Q or DQ works on a constant: directly, or through the Q before it.
-pub(super) fn is_of_weights(wiring: &Wiring<'_>, node: &Node) -> bool {
-    let Some(value) = input(node, 0) else { return false };
+/// The constant that a Q or DQ works on: directly, or through the Q before it.
+pub(super) fn weights<'g>(wiring: &Wiring<'g>, node: &Node) -> Option<&'g Tensor> {
+    let value = input(node, 0)?;
     let through = wiring.maker(value).filter(|maker| maker.op_type == "QuantizeLinear");
-    let source = through.and_then(|maker| input(maker, 0)).unwrap_or(value);
-    wiring.constant(source).is_some()
+    wiring.constant(through.and_then(|maker| input(maker, 0)).unwrap_or(value))
+}
+
+/// The axis that the scales of a Q or DQ lie along, of a value of `sides` sides.
+pub(super) fn channel_axis(node: &Node, sides: usize) -> i64 {
+    let axis = node.int("axis", 1);
+    if axis < 0 { axis + sides as i64 } else { axis }
 }
 
 fn wrong_scale(wiring: &Wiring<'_>, node: &Node) -> Option<(Rule, String)> {
     let constant = input(node, 1).and_then(|name| wiring.constant(name));
-    let Some(scales) = constant.and_then(fieldmark_models::onnx::Tensor::floats) else {
+    let Some(scales) = constant.and_then(Tensor::floats) else {
         let fix = match constant {
             Some(_) => "its scale is no 32-bit floats, or not in this file: store it so",
             None => "its scale is not a constant in this file: store it as an initialiser",
@@ -62,13 +67,9 @@ fn wrong_scale(wiring: &Wiring<'_>, node: &Node) -> Option<(Rule, String)> {
     if let Some(scale) = scales.iter().find(|scale| !(scale.is_finite() && **scale > 0.0)) {
         return Some((Rule::PositiveScale, format!("a scale is {scale}: give every channel a positive one")));
     }
-    let value = input(node, 0).unwrap_or_default();
-    let through = wiring.maker(value).filter(|maker| maker.op_type == "QuantizeLinear");
-    let source = through.and_then(|maker| input(maker, 0)).unwrap_or(value);
-    let dims = &wiring.constant(source)?.dims;
+    let dims = &weights(wiring, node)?.dims;
     if scales.len() > 1 || constant.is_some_and(|constant| constant.dims.len() == 1 && scales.len() != 1) {
-        let axis = node.int("axis", 1);
-        let axis = if axis < 0 { axis + dims.len() as i64 } else { axis };
+        let axis = channel_axis(node, dims.len());
         let channels = usize::try_from(axis).ok().and_then(|axis| dims.get(axis)).copied();
         if channels != Some(scales.len() as i64) {
             let fix = format!(

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fieldmark_models::package::Package;
 
 use super::engine::Sample;
-use crate::dataset::Photo;
-use crate::recalibrate::{group, read};
+use crate::dataset::{self, Photo};
+use crate::recalibrate::read;
 
 /// Views of `photos`: those of every other individual to calibrate with, those of the others to judge by.
 ///
@@ -15,8 +15,7 @@ use crate::recalibrate::{group, read};
 pub fn samples(package: &Package, photos: &[Photo]) -> anyhow::Result<(Vec<Sample>, Vec<Sample>)> {
     let mut sides: BTreeMap<usize, bool> = BTreeMap::new();
     let (mut calibration, mut judging) = (Vec::new(), Vec::new());
-    for photo in photos {
-        let group = group(photos, photo);
+    for (photo, group) in photos.iter().zip(dataset::individuals(photos)) {
         let turn = sides.len().is_multiple_of(2);
         let side = *sides.entry(group).or_insert(turn);
         let truth = photo.lowest_known(package.taxonomy());

@@ -16,7 +16,7 @@ use super::{Quantised, Record, Sample, transport};
 use crate::calibrate::{self, Settings};
 use crate::features::Runner;
 use crate::package;
-use crate::recalibrate::with_temperature;
+use crate::recalibrate::{on_top_of, with_temperature};
 
 /// Two int8 engines round a half differently, and later layers carry it on: probabilities differ by this at most.
 const TOLERANCE: f32 = 0.05;
@@ -108,9 +108,7 @@ fn calibrated(
         .context("calibration needs photographs of at least two individuals")?;
     let int8 = with_temperature(&quantised.int8, fitted.temperature())?;
     let simulated = with_temperature(&quantised.simulated, fitted.temperature())?;
-    let temperature = package.calibration().temperature() * fitted.temperature();
-    let calibration =
-        Calibration::new(fitted.n(), temperature, fitted.confidence(), fitted.curve().to_vec())?;
+    let calibration = on_top_of(package.calibration(), &fitted)?;
     Ok((Quantised { int8, simulated, ..quantised }, calibration))
 }
 

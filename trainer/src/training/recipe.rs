@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use fieldmark_models::package::is_package_name;
 use fieldmark_models::views::{View, ViewSet};
 use serde::Deserialize;
 
@@ -14,9 +13,9 @@ use super::schedule::Schedule;
 use super::stages::StageSettings;
 use super::steps::StepSettings;
 use crate::dataset::Source;
-use crate::network::{ColumnInit, NetworkSettings, RESERVED};
+use crate::network::{ColumnInit, NetworkSettings};
 use crate::pictures::Augmentation;
-use crate::recipe::{RecipeError, resolved};
+use crate::recipe::{RecipeError, check_evaluation, check_names, range, resolved};
 
 /// A checked recipe for the whole network.
 #[derive(Debug, Clone)]
@@ -251,16 +250,10 @@ impl NetworkRecipe {
 
 impl Raw {
     fn check(&self, path: &Path) -> Result<(), RecipeError> {
-        let range = |inside: bool, key, value: String, allowed| {
-            let path = path.to_owned();
-            if inside { Ok(()) } else { Err(RecipeError::Range { path, key, value, allowed }) }
-        };
+        let range = |inside, key, value: String, allowed| range(path, inside, key, &value, allowed);
         let (train, evaluate) = (&self.train, &self.evaluate);
-        range(is_package_name(&self.name), "name", self.name.clone(), "at most 64 letters, digits, - and _")?;
-        for view in &self.view {
-            let allowed = "a name that no value of the network has";
-            range(!RESERVED.contains(&view.name.as_str()), "view.name", view.name.clone(), allowed)?;
-        }
+        check_names(path, &self.name, &self.view)?;
+        check_evaluation(path, &evaluate.targets, evaluate.halvings, evaluate.confidence, evaluate.floor)?;
         let weight = train.auxiliary_weight;
         range(
             weight.is_finite() && weight >= 0.0,
@@ -268,15 +261,6 @@ impl Raw {
             weight.to_string(),
             "0 or more",
         )?;
-        let confidence = evaluate.confidence;
-        range(
-            confidence > 0.0 && confidence < 1.0,
-            "evaluate.confidence",
-            confidence.to_string(),
-            "between 0 and 1",
-        )?;
-        let floor = evaluate.floor;
-        range((0.0..=1.0).contains(&floor), "evaluate.floor", floor.to_string(), "0 to 1")?;
         let validation = self.data.validation;
         range(
             validation > 0.0 && validation < 1.0,
@@ -306,17 +290,6 @@ impl Raw {
         range(every > 0, "train.checkpoint_every", every.to_string(), "1 or more")?;
         let decay = self.network.norm_decay.unwrap_or(NORM_DECAY);
         range((0.0..1.0).contains(&decay), "network.norm_decay", decay.to_string(), "0 to below 1")?;
-        let ascending = evaluate.targets.windows(2).all(|pair| pair[0] < pair[1]);
-        let inside = evaluate.targets.iter().all(|target| (0.0..1.0).contains(target));
-        let targets = format!("{:?}", evaluate.targets);
-        range(
-            ascending && inside && !evaluate.targets.is_empty(),
-            "evaluate.targets",
-            targets,
-            "ascending, in 0 to 1",
-        )?;
-        let halvings = evaluate.halvings;
-        range((1..=1000).contains(&halvings), "evaluate.halvings", halvings.to_string(), "1 to 1000")?;
         for stage in &self.stage {
             range((0.0..=1.0).contains(&stage.keep), "stage.keep", stage.keep.to_string(), "0 to 1")?;
             let schedule = format!("{:?}", stage.schedule);

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State};
+use axum::extract::{Extension, Path, Request, State};
 use axum::http::header::{CONNECTION, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
+use bytes::Bytes;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Deserialize;
@@ -67,8 +68,7 @@ pub(crate) async fn serve(
     let routes = entrance
         .merge(routes)
         .layer(axum::middleware::from_fn(whole))
-        .layer(axum::middleware::from_fn_with_state(guarding, guard))
-        .layer(DefaultBodyLimit::max(BODY));
+        .layer(axum::middleware::from_fn_with_state(guarding, guard));
     let (stop, stopped) = watch::channel(false);
     let task = tokio::spawn(accept(listener, routes, CONNECTIONS + 2 * viewers, stopped));
     Ok(Server { listen, stop, task })
@@ -129,13 +129,15 @@ struct Given {
     token: String,
 }
 
-async fn log_in(State(guard): State<Arc<Guard>>, request: Request) -> Response {
-    let peer = request.extensions().get::<Peer>().map_or([0, 0, 0, 0].into(), |peer| peer.0.ip());
-    let client = guard.client(peer, request.headers());
-    let secure = request.headers().get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
-    let Ok(body) = axum::body::to_bytes(request.into_body(), BODY).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
+async fn log_in(
+    State(guard): State<Arc<Guard>>,
+    peer: Option<Extension<Peer>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let peer = peer.map_or([0, 0, 0, 0].into(), |peer| peer.0.0.ip());
+    let client = guard.client(peer, &headers);
+    let secure = headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https");
     let Ok(Given { token }) = serde_json::from_slice(&body) else {
         return (StatusCode::BAD_REQUEST, "give JSON such as {\"token\":\"…\"}\n").into_response();
     };

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 const WINDOW: usize = 128;
 /// No message comes so late, in seconds: a sender that counts back further has started anew.
 const BACK: f64 = 30.0;
-/// Messages come out of order, between others that did not; so many in a row that count back, by more than a second, are a sender
-/// that has started anew.
+/// Messages come a little out of order, in seconds.
+const OUT_OF_ORDER: f64 = 1.0;
+/// One that is later comes between others that are not; so many in a row that count back further are a sender that has started anew.
 const IN_A_ROW: u32 = 5;
 
 /// Maps a sender's seconds to moments here. The message that was least on its way says how the clocks stand, so one
@@ -28,7 +29,7 @@ impl BootClock {
     pub fn moment(&mut self, boot_s: f64, arrived: Instant) -> Instant {
         let begun = *self.begun.get_or_insert(arrived);
         let ours = arrived.saturating_duration_since(begun).as_secs_f64();
-        self.behind = if boot_s < self.latest - 1.0 { self.behind + 1 } else { 0 };
+        self.behind = if boot_s < self.latest - OUT_OF_ORDER { self.behind + 1 } else { 0 };
         if self.behind >= IN_A_ROW || boot_s < self.latest - BACK {
             self.offsets.clear();
             (self.latest, self.behind) = (boot_s, 0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use fieldmark_models::package::Sha256Digest;
 
-use super::line::{BrokerLimits, Happening, Line, NotDelivered, PACKET_OVERHEAD, Receipt};
+use super::line::{Happening, Line, NotDelivered, Receipt, packet_bytes};
 use super::outbox::Delivery;
 use crate::release::{
     ChunkIndex, MAX_FILE, METADATA_FILTER, Repository, TIMESTAMP, chunk_topic, hex, index_topic,
@@ -220,7 +220,7 @@ impl Sending<'_> {
     }
 
     async fn hand_over(&mut self, topic: String, payload: Bytes) -> Result<(), DepotError> {
-        let (size, allowed) = (topic.len() + payload.len() + PACKET_OVERHEAD, self.max_packet);
+        let (size, allowed) = (packet_bytes(&topic, &payload), self.max_packet);
         if size > allowed {
             return Err(DepotError::TooLarge { topic, size, allowed });
         }
@@ -243,7 +243,7 @@ impl Sending<'_> {
             tokio::select! {
                 outcome = &mut receipt => break outcome,
                 happening = self.line.next() => match happening {
-                    Some(Happening::Connected(limits)) => self.max_packet = most(limits),
+                    Some(Happening::Connected(limits)) => self.max_packet = limits.largest(),
                     Some(Happening::Lost(lost)) => {
                         tracing::warn!("no connection to the broker: {}; trying again", lost.reason);
                     }
@@ -264,10 +264,6 @@ impl Sending<'_> {
     }
 }
 
-fn most(limits: BrokerLimits) -> usize {
-    limits.max_packet.map_or(usize::MAX, |most| most as usize)
-}
-
 /// What the broker holds of a repository, payloads of targets aside.
 async fn survey(line: &mut Line) -> Result<Held, DepotError> {
     let (mut held, mut subscribed) = (Held::default(), false);
@@ -277,7 +273,7 @@ async fn survey(line: &mut Line) -> Result<Held, DepotError> {
             Err(_) => return Ok(held),
             Ok(None) => return Err(DepotError::Closed),
             Ok(Some(Happening::Connected(limits))) => {
-                held.max_packet = most(limits);
+                held.max_packet = limits.largest();
                 subscribed = true;
                 line.sender().subscribe(METADATA_FILTER).await;
                 line.sender().subscribe(targets_filter()).await;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::line::{
     BrokerLimits, Happening, Incoming, Line, LineError, Manner, NotDelivered, PACKET_OVERHEAD, Sender,
+    packet_bytes,
 };
 use super::messages::status;
 use super::outbox::{Class, Delivery, Loss, Message, Outbox, Place, Sent};
@@ -288,8 +289,8 @@ impl Session {
     }
 
     async fn send(&mut self, place: Place, message: Message, sent: Sent) {
-        let size = message.topic.len() + message.payload.len() + PACKET_OVERHEAD;
-        let broker = self.limits.and_then(|limits| limits.max_packet).map_or(usize::MAX, |max| max as usize);
+        let size = packet_bytes(&message.topic, &message.payload);
+        let broker = self.limits.map_or(usize::MAX, BrokerLimits::largest);
         if size > self.max_packet.min(broker) {
             self.too_large(&message, size, broker);
             self.outbox.give_up(&place, &sent, message.class, Loss::Packet);
@@ -335,10 +336,9 @@ impl Session {
             Happening::Connected(limits) => {
                 (self.limits, self.greeted, self.told_lost) = (Some(limits), false, false);
                 (self.subscribing, self.subscribed) = (JoinSet::new(), false);
-                let broker = limits.max_packet.map_or(usize::MAX, |max| max as usize);
                 let longest_topic = 256;
                 self.outbox.set_max_payload(
-                    self.max_packet.min(broker).saturating_sub(PACKET_OVERHEAD + longest_topic),
+                    self.max_packet.min(limits.largest()).saturating_sub(PACKET_OVERHEAD + longest_topic),
                 );
                 self.connection.made();
                 tracing::info!("connected to the broker {}", self.url);

@@ -42,11 +42,24 @@ pub struct Manner {
 /// What a packet has beside topic and payload, bytes, at most.
 pub(super) const PACKET_OVERHEAD: usize = 32;
 
+/// Bytes of the packet that has `payload` for `topic`, at most.
+pub(super) fn packet_bytes(topic: &str, payload: &[u8]) -> usize {
+    topic.len() + payload.len() + PACKET_OVERHEAD
+}
+
 /// What a broker allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BrokerLimits {
     /// Largest packet it takes, bytes; `None` where it did not say.
     pub max_packet: Option<u32>,
+}
+
+impl BrokerLimits {
+    /// Largest packet, bytes; no limit where the broker names none.
+    #[must_use]
+    pub fn largest(self) -> usize {
+        self.max_packet.map_or(usize::MAX, |most| most as usize)
+    }
 }
 
 /// Something happened on the line.

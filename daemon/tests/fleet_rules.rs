@@ -14,6 +14,22 @@ const QUICK: &str = "shadow_s = 0.5\nprobation_s = 1.0\nprobation_frames = 5";
 /// All nodes at once.
 const AT_ONCE: [&str; 4] = ["--stages", "100", "--hold", "0s"];
 
+/// A broker, who manages releases on it, and who listens to all of it.
+struct Fleet {
+    port: u16,
+    _broker: Broker,
+    office: Office,
+    listener: Listener,
+}
+
+impl Fleet {
+    fn new() -> Self {
+        let port = free_port();
+        let _broker = Broker::start(port);
+        Self { port, _broker, office: Office::new(port), listener: Listener::start(port, "311") }
+    }
+}
+
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).expect("JSON")
 }
@@ -62,10 +78,7 @@ impl Drop for WebServer {
 
 #[test]
 fn a_mirror_on_a_web_server_serves_as_well_as_the_broker() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { _broker, office, listener, .. } = Fleet::new();
     let server = WebServer::start(office.path("").to_str().expect("UTF-8"));
     let url = format!("http://127.0.0.1:{}/repository", server.1);
     let _node = running(&office, &listener, "n1", &format!("{QUICK}\nrepository = {url:?}"));
@@ -99,10 +112,7 @@ fn a_rollout_over_a_group_that_nobody_is_in_is_not_begun() {
 
 #[test]
 fn a_rollout_that_is_called_off_begins_no_further_node_and_leaves_the_others_as_they_are() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { _broker, office, listener, .. } = Fleet::new();
     let nodes = ["n1", "n2", "n3"].map(|name| running(&office, &listener, name, QUICK));
     office.release(1, Flaw::None, 0);
     let driver = office.roll_out("toy@1.1.0", &["--stages", "1,100", "--hold", "5m"]);
@@ -136,10 +146,7 @@ fn a_rollout_that_is_called_off_begins_no_further_node_and_leaves_the_others_as_
 
 #[test]
 fn a_driver_whose_link_was_down_does_not_undo_what_was_decided_meanwhile() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { port, _broker, office, listener } = Fleet::new();
     let nodes = ["n1", "n2", "n3"].map(|name| running(&office, &listener, name, QUICK));
     office.release(1, Flaw::None, 0);
     let gate = Gate::new(port, 0, 0);
@@ -166,10 +173,7 @@ fn a_driver_whose_link_was_down_does_not_undo_what_was_decided_meanwhile() {
 
 #[test]
 fn a_model_that_is_called_off_while_it_is_tried_leaves_the_node_as_it_was() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { _broker, office, listener, .. } = Fleet::new();
     let node = running(&office, &listener, "n1", "shadow_s = 600.0");
     office.release(1, Flaw::None, 0);
     let driver = office.roll_out("toy@1.1.0", &AT_ONCE);
@@ -184,10 +188,7 @@ fn a_model_that_is_called_off_while_it_is_tried_leaves_the_node_as_it_was() {
 
 #[test]
 fn a_model_beyond_the_limits_of_the_node_is_refused_with_what_it_needs() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { _broker, office, listener, .. } = Fleet::new();
     let limits = [
         ("n1", "max_latency_ms = 0.1", " ms a picture, 0.1 are allowed"),
         ("n2", "max_memory_mb = 1.0", " MB of memory, 1 are allowed"),
@@ -207,10 +208,7 @@ fn a_model_beyond_the_limits_of_the_node_is_refused_with_what_it_needs() {
 
 #[test]
 fn the_button_of_home_assistants_update_entity_installs_what_is_offered() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { port, _broker, office, listener } = Fleet::new();
     let rules = format!("{QUICK}\nautomatic = false\n[home_assistant]\ndiscovery = true");
     let node = running(&office, &listener, "n1", &rules);
     office.release(1, Flaw::None, 0);
@@ -280,10 +278,7 @@ fn a_release_needs_as_many_keys_as_the_root_says_and_those_of_openssl_count() {
 
 #[test]
 fn a_release_that_is_cut_anew_is_whole_on_the_broker() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { port, _broker, office, listener } = Fleet::new();
     let _node = running(&office, &listener, "n1", QUICK);
     let file = office.package(field::Toy { version: (1, 1, 0), flaw: Flaw::None, filler: 200_000 });
     office.release_file(&file, &["--chunk", "16384"]);
@@ -328,10 +323,7 @@ fn a_broker_that_takes_no_message_of_that_size_is_told_of() {
 
 #[test]
 fn a_node_goes_back_to_the_model_before_although_its_disk_is_full() {
-    let port = free_port();
-    let _broker = Broker::start(port);
-    let office = Office::new(port);
-    let listener = Listener::start(port, "311");
+    let Fleet { _broker, office, listener, .. } = Fleet::new();
     let mut node = office.node("n1", "shadow_s = 0.0\nprobation_s = 120.0\nmax_failures = 60");
     let Some(disk) = SmallDisk::mount(node.path("state"), "8m") else {
         println!("not run: this user may not mount a tmpfs");

@@ -139,6 +139,18 @@ fn as_user(name: &'static str) -> [&'static str; 4] {
     ["-u", name, "-P", name]
 }
 
+/// For the node n2, and allowed.
+const PROBE: &str = "fieldmark/n2/cmd/snapshot/probe";
+
+/// Publishes until `listener` hears it: its silence on all else then says something.
+fn until_heard(listener: &Listener, publish: impl Fn()) {
+    let begun = std::time::Instant::now();
+    while listener.all().is_empty() {
+        assert!(begun.elapsed().as_secs() < 30, "it does not listen");
+        publish();
+    }
+}
+
 #[test]
 fn under_the_shipped_rules_a_node_works_and_cannot_read_or_write_what_is_anothers() {
     let port = free_port();
@@ -161,11 +173,7 @@ fn under_the_shipped_rules_a_node_works_and_cannot_read_or_write_what_is_another
     // begin without, and are known to listen by the daemon's messages.
     let hear = |user: &'static str| Listener::unchecked(port, &as_user(user));
     let (operator, other, recorder) = (hear("operator"), hear("n2"), hear("recorder"));
-    // The other node hears what is for it, so that its silence on all else says something.
-    let own = "fieldmark/n2/cmd/snapshot/probe";
-    while other.all().is_empty() {
-        publish("operator", own);
-    }
+    until_heard(&other, || publish("operator", PROBE));
     let mut daemon = field.start();
     operator.wait("fieldmark/n1/pond/alert", |heard| !heard.is_empty());
     operator.wait(DETECTION, |heard| heard.len() > 5);
@@ -190,11 +198,11 @@ fn under_the_shipped_rules_a_node_works_and_cannot_read_or_write_what_is_another
     }
     publish("n2", "fieldmark/n2/info");
     operator.wait("fieldmark/n2/info", |heard| heard == ["forged"]);
-    let forged = |(topic, payload): &(String, String)| payload == "forged" && topic != own;
+    let forged = |(topic, payload): &(String, String)| payload == "forged" && topic != PROBE;
     let forged: Vec<_> = operator.all().into_iter().filter(forged).collect();
     assert_eq!(forged.len(), 1, "{forged:?}");
     assert!(recorder.all().iter().all(|(topic, _)| topic == DETECTION));
-    assert!(other.all().iter().all(|(topic, _)| topic == own), "{:?}", other.all());
+    assert!(other.all().iter().all(|(topic, _)| topic == PROBE), "{:?}", other.all());
     field.stop(&mut daemon, &operator);
     assert!(!field.log().contains("refused"), "{}", field.log());
 }
@@ -537,20 +545,16 @@ fn the_shipped_broker_knows_nodes_by_their_certificates_and_confines_them() {
             ["-h", "127.0.0.1", "-p", &port.to_string(), "-V", "311", "-q", "1", "-t", topic, "-m", "forged"];
         run("mosquitto_pub", &[&own.each_ref().map(String::as_str)[..], &to].concat());
     };
-    // The other node hears what is for it, so that its silence on all else says something.
-    let probe = "fieldmark/n2/cmd/snapshot/probe";
-    while other.all().is_empty() {
-        publish("operator", probe);
-    }
+    until_heard(&other, || publish("operator", PROBE));
     let mut daemon = field.start();
     operator.wait(DETECTION, |heard| heard.len() > 5);
     publish("n2", "fieldmark/n1/status");
     publish("n2", "fieldmark/n1/pond/detection");
     publish("n2", "fieldmark/n2/info");
     operator.wait("fieldmark/n2/info", |heard| heard == ["forged"]);
-    let forged = |(topic, payload): &&(String, String)| payload == "forged" && topic != probe;
+    let forged = |(topic, payload): &&(String, String)| payload == "forged" && topic != PROBE;
     assert_eq!(operator.all().iter().filter(forged).count(), 1);
-    assert!(other.all().iter().all(|(topic, _)| topic == probe), "{:?}", other.all());
+    assert!(other.all().iter().all(|(topic, _)| topic == PROBE), "{:?}", other.all());
     field.stop(&mut daemon, &operator);
 }
 
